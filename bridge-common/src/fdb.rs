@@ -1,0 +1,99 @@
+//! The forwarding database: which station is behind which port.
+
+use crate::{Mac, PortId};
+
+/// A station's key. While VLAN filtering is off, `vlan` is 0 for every frame, tagged or not, as in the
+/// Linux bridge.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FdbKey {
+    /// The VLAN, 0 to 4094.
+    pub vlan: u16,
+    /// The station's address.
+    pub mac: Mac,
+}
+
+const _: () = assert!(size_of::<FdbKey>() == 8);
+
+/// What is true of an entry, as bits.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FdbFlags(pub u16);
+
+impl FdbFlags {
+    /// Set by the operator: it neither ages nor moves.
+    pub const STATIC: Self = Self(1);
+
+    /// All bits of `other` are set.
+    #[inline(always)]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// A station's value.
+///
+/// Port and flags share one word, written at once: elements of a preallocated map are reused immediately,
+/// so a reader might otherwise see one half of another station.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FdbEntry {
+    /// Port number in bits 0 to 15, flags in bits 16 to 31.
+    pub place: u64,
+    /// When the station last sent a frame, in nanoseconds of `CLOCK_MONOTONIC`; up to a second stale.
+    pub last_seen: u64,
+}
+
+const _: () = assert!(size_of::<FdbEntry>() == 16);
+
+impl FdbEntry {
+    /// An entry for a station behind `port`.
+    #[inline(always)]
+    pub const fn new(port: PortId, flags: FdbFlags, last_seen: u64) -> Self {
+        Self { place: port.0 as u64 | (flags.0 as u64) << 16, last_seen }
+    }
+
+    /// The port behind which the station is.
+    #[inline(always)]
+    pub const fn port(&self) -> PortId {
+        PortId(self.place as u16)
+    }
+
+    /// The entry's flags.
+    #[inline(always)]
+    pub const fn flags(&self) -> FdbFlags {
+        FdbFlags((self.place >> 16) as u16)
+    }
+
+    /// Set by the operator.
+    #[inline(always)]
+    pub const fn is_static(&self) -> bool {
+        self.flags().has(FdbFlags::STATIC)
+    }
+
+    /// Silent for longer than `ageing` nanoseconds. Such an entry is as good as none, whether or not
+    /// somebody has swept it away. An `ageing` of 0 is for ever.
+    #[inline(always)]
+    pub const fn is_expired(&self, now: u64, ageing: u64) -> bool {
+        // `last_seen` may be a little ahead of a clock that was read on another CPU.
+        !self.is_static() && ageing != 0 && now.saturating_sub(self.last_seen) > ageing
+    }
+}
+
+/// The table has no room, not even after expired entries were thrown out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+/// Where the decision looks stations up and writes them down. There are two implementations: the BPF hash
+/// map and the tests' `BTreeMap`.
+pub trait Fdb {
+    /// The entry of this key, expired or not.
+    fn station(&self, key: &FdbKey) -> Option<FdbEntry>;
+
+    /// Notes that a known station was heard, if it is still there.
+    fn refresh(&mut self, key: &FdbKey, now: u64);
+
+    /// Writes a learned entry: over one that is not static, or as a new one. An entry that became static
+    /// meanwhile stays. `ageing` tells what may be thrown out to make room.
+    fn learn(&mut self, key: &FdbKey, entry: FdbEntry, ageing: u64) -> Result<(), Full>;
+}

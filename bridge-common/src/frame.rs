@@ -1,0 +1,196 @@
+//! What the decision knows of a frame, and how it is read.
+
+use crate::{FdbKey, Mac};
+
+/// Bytes of an Ethernet header without tags.
+pub const HEADER: u32 = 14;
+
+/// A frame's bytes. Reads are checked against the end of the frame; there is no other way to read it.
+pub trait Packet {
+    /// The `N` bytes at `offset` from the destination address, if the frame has them.
+    fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]>;
+}
+
+impl Packet for &[u8] {
+    fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        let start = offset as usize;
+        self.get(start..start.checked_add(N)?)?.try_into().ok()
+    }
+}
+
+/// The facts of a frame that the decision needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Destination.
+    pub dst: Mac,
+    /// Source.
+    pub src: Mac,
+    /// The VLAN in which the FDB is asked: 0 while VLAN filtering is off.
+    pub vlan: u16,
+    /// Bytes with L2 header; for a segmented frame those of its longest segment.
+    pub length: u32,
+}
+
+impl Frame {
+    /// Reads the addresses. `None` if there is no whole Ethernet header.
+    #[inline(always)]
+    pub fn parse(packet: &impl Packet, length: u32) -> Option<Self> {
+        let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, _, _] = packet.load::<14>(0)?;
+        Some(Self { dst: Mac([d0, d1, d2, d3, d4, d5]), src: Mac([s0, s1, s2, s3, s4, s5]), vlan: 0, length })
+    }
+
+    /// The key of the station that sent it.
+    #[inline(always)]
+    pub const fn source(&self) -> FdbKey {
+        FdbKey { vlan: self.vlan, mac: self.src }
+    }
+
+    /// The key of the station that it is for.
+    #[inline(always)]
+    pub const fn destination(&self) -> FdbKey {
+        FdbKey { vlan: self.vlan, mac: self.dst }
+    }
+}
+
+/// EtherTypes and where the network header starts.
+pub mod ether {
+    use super::Packet;
+
+    /// IPv4.
+    pub const IPV4: u16 = 0x0800;
+    /// ARP.
+    pub const ARP: u16 = 0x0806;
+    /// IPv6.
+    pub const IPV6: u16 = 0x86dd;
+    /// 802.1Q.
+    pub const VLAN: u16 = 0x8100;
+    /// 802.1ad.
+    pub const QINQ: u16 = 0x88a8;
+
+    /// The EtherType after at most two tags, and the offset of what follows it.
+    #[inline(always)]
+    pub fn network(packet: &impl Packet) -> Option<(u16, u32)> {
+        let mut offset = 12;
+        let mut kind = u16::from_be_bytes(packet.load(offset)?);
+        if kind == VLAN || kind == QINQ {
+            offset += 4;
+            kind = u16::from_be_bytes(packet.load(offset)?);
+            if kind == VLAN || kind == QINQ {
+                offset += 4;
+                kind = u16::from_be_bytes(packet.load(offset)?);
+            }
+        }
+        Some((kind, offset + 2))
+    }
+}
+
+/// IP protocol numbers.
+pub mod protocol {
+    /// ICMP.
+    pub const ICMP: u8 = 1;
+    /// IGMP.
+    pub const IGMP: u8 = 2;
+    /// TCP.
+    pub const TCP: u8 = 6;
+    /// UDP.
+    pub const UDP: u8 = 17;
+    /// ICMPv6.
+    pub const ICMPV6: u8 = 58;
+}
+
+/// Frames and bytes that a segmented (GSO) packet becomes on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segments {
+    /// How many frames.
+    pub packets: u64,
+    /// Their bytes together.
+    pub bytes: u64,
+    /// Bytes of the longest.
+    pub longest: u32,
+}
+
+impl Segments {
+    /// `length` bytes of one packet, whose payload is to be cut into pieces of `gso_size` bytes (0 for one
+    /// that is not). `gso_segs` is 0 for what a guest sends, so the headers are parsed; a tunnel counts by
+    /// its outer headers.
+    #[inline(always)]
+    pub fn of(packet: &impl Packet, length: u32, gso_size: u32) -> Self {
+        let one = Self { packets: 1, bytes: length as u64, longest: length };
+        if gso_size == 0 {
+            return one;
+        }
+        let Some(headers) = header_length(packet) else { return one };
+        let payload = length.saturating_sub(headers);
+        if payload <= gso_size {
+            return one;
+        }
+        let packets = payload.div_ceil(gso_size) as u64;
+        Self {
+            packets,
+            bytes: length as u64 + (packets - 1) * headers as u64,
+            longest: headers.saturating_add(gso_size),
+        }
+    }
+}
+
+/// Bytes before the payload of TCP or UDP over IPv4 or IPv6.
+#[inline(always)]
+fn header_length(packet: &impl Packet) -> Option<u32> {
+    let (kind, network) = ether::network(packet)?;
+    let (next, transport) = match kind {
+        ether::IPV4 => {
+            let [first] = packet.load(network)?;
+            let [next] = packet.load(network + 9)?;
+            (next, network + (first as u32 & 0x0f) * 4)
+        }
+        ether::IPV6 => {
+            let [next] = packet.load(network + 6)?;
+            (next, network + 40)
+        }
+        _ => return None,
+    };
+    match next {
+        protocol::TCP => {
+            let [offset] = packet.load(transport + 12)?;
+            Some(transport + (offset as u32 >> 4) * 4)
+        }
+        protocol::UDP => Some(transport + 8),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use etherparse::PacketBuilder;
+    use std::vec::Vec;
+
+    fn tcp(payload: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        PacketBuilder::ethernet2([2; 6], [4; 6])
+            .ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64)
+            .tcp(1, 2, 3, 4)
+            .write(&mut bytes, &std::vec![0; payload])
+            .unwrap();
+        bytes
+    }
+
+    #[test]
+    fn a_segmented_packet_counts_as_its_segments() {
+        let frame = tcp(3001);
+        let segments = Segments::of(&&frame[..], frame.len() as u32, 1000);
+        assert_eq!(segments, Segments { packets: 4, bytes: 3001 + 4 * 54, longest: 1054 });
+        let whole = Segments::of(&&frame[..], frame.len() as u32, 0);
+        assert_eq!(whole, Segments { packets: 1, bytes: 3055, longest: 3055 });
+        let one = Segments::of(&&frame[..], frame.len() as u32, 3001);
+        assert_eq!(one.packets, 1);
+    }
+
+    #[test]
+    fn a_short_frame_has_no_facts() {
+        let frame = tcp(0);
+        assert!(Frame::parse(&&frame[..13], 13).is_none());
+        let facts = Frame::parse(&&frame[..14], 14).unwrap();
+        assert_eq!((facts.src, facts.dst), (Mac([2; 6]), Mac([4; 6])));
+    }
+}

@@ -1,0 +1,42 @@
+//! What the kernel programs and user space of xbr share: the facts of a frame, the shape of every map,
+//! and the forwarding decision itself, written once.
+//!
+//! Invariant: no clock, no I/O, no allocation and no panic path in this crate. The same code runs in XDP,
+//! in TC, in the unit tests and in `xbr trace`.
+#![no_std]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod config;
+pub mod counters;
+pub mod event;
+pub mod fdb;
+pub mod forward;
+pub mod frame;
+pub mod guard;
+pub mod mac;
+pub mod maps;
+pub mod port;
+
+pub use config::Config;
+pub use counters::{DropReason, PortCounters, SlowReason};
+pub use event::{FdbEvent, FdbEventKind};
+pub use fdb::{Fdb, FdbEntry, FdbFlags, FdbKey};
+pub use forward::{Decision, Learn, Verdict, commit, decide};
+pub use frame::{Frame, Packet};
+pub use mac::Mac;
+pub use port::{Port, PortFlags, PortId, Ports};
+
+/// Lets user space read these types from maps: they are plain data without implicit padding.
+#[cfg(feature = "user")]
+mod pod {
+    macro_rules! pod {
+        ($($name:ty),*) => {
+            // SAFETY: each is `repr(C)` or `repr(transparent)` over integers, its size is asserted beside
+            // its definition, and every bit pattern is a value of it.
+            $(unsafe impl aya::Pod for $name {})*
+        };
+    }
+    pod!(crate::Config, crate::FdbEntry, crate::FdbKey, crate::Port, crate::PortCounters);
+}

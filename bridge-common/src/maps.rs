@@ -1,0 +1,42 @@
+//! The names of the maps, so that they are written once. `bridge-ebpf` declares statics of these names
+//! (the kernel keeps at most 15 bytes of one).
+
+/// `[u32 ifindex] -> u32 port number`.
+pub const PORT_OF: &str = "PORT_OF";
+/// `[port number] -> `[`crate::Port`].
+pub const PORTS: &str = "PORTS";
+/// `[0] -> `[`crate::Config`].
+pub const CONFIG: &str = "CONFIG";
+/// [`crate::FdbKey`]` -> `[`crate::FdbEntry`].
+pub const FDB: &str = "FDB";
+/// `[port number] -> `[`crate::PortCounters`] for each CPU.
+pub const COUNTERS: &str = "COUNTERS";
+/// `[port number] -> device`, for redirects in XDP.
+pub const DEVICES: &str = "DEVICES";
+/// Ring buffer of [`crate::FdbEvent`].
+pub const EVENTS: &str = "EVENTS";
+/// `[port number] -> ` what is left of the port's budget of events.
+pub const EVENT_BUDGET: &str = "EVENT_BUDGET";
+/// `[0] -> ` when expired entries were last thrown out to make room.
+pub const RECLAIM: &str = "RECLAIM";
+
+/// Every map that is pinned. The load-time constants' `.rodata` is not: it belongs to one program.
+pub const PINNED: [&str; 9] =
+    [PORT_OF, PORTS, CONFIG, FDB, COUNTERS, DEVICES, EVENTS, EVENT_BUDGET, RECLAIM];
+
+/// The default number of stations that the table holds.
+pub const DEFAULT_FDB_MAX: u32 = 65_536;
+/// Bytes of the event ring.
+pub const EVENT_RING_BYTES: u32 = 256 * 1024;
+
+/// `skb->tc_index` of a frame that xbr itself sent to the uplink device, out of it or into the host. Never
+/// in `skb->mark`, which belongs to the host's firewall.
+pub const OWN_TAG: u16 = 0x7862;
+
+/// Load-time constants of the programs, which only a lab changes.
+pub mod constants {
+    /// `u64`: what the programs take for the time, in nanoseconds; 0 for the kernel's clock.
+    pub const CLOCK: &str = "CLOCK";
+    /// `u32`: 1 to redirect in XDP without asking [`crate::guard`].
+    pub const NO_GUARD: &str = "NO_GUARD";
+}

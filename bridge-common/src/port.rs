@@ -1,0 +1,94 @@
+//! Ports: where frames enter and leave the switch.
+
+/// The most ports that one bridge has, the host and the uplink included.
+pub const MAX_PORTS: u32 = 256;
+
+/// A port's number: its index in every table. Numbers are the bridge's own and outlive no port.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortId(pub u16);
+
+impl PortId {
+    /// The host: a port without a device of its own, reached through the uplink's.
+    pub const HOST: Self = Self(0);
+    /// The way to the outside.
+    pub const UPLINK: Self = Self(1);
+    /// The first number that a guest's port may have.
+    pub const FIRST_GUEST: Self = Self(2);
+
+    /// The number as a map index.
+    #[inline(always)]
+    pub const fn index(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// Neither the host nor the uplink.
+    #[inline(always)]
+    pub const fn is_guest(self) -> bool {
+        self.0 >= Self::FIRST_GUEST.0
+    }
+}
+
+/// What is true of a port, as bits.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PortFlags(pub u32);
+
+impl PortFlags {
+    /// Forwards frames. Clear for a free number and for a port that is down.
+    pub const UP: Self = Self(1);
+    /// Takes frames that XDP redirects to it: it is in the devmap.
+    pub const XDP: Self = Self(1 << 1);
+    /// Can bring in frames with unfinished checksums, so XDP asks [`crate::guard`] first.
+    pub const GUARD: Self = Self(1 << 2);
+
+    /// All bits of `other` are set.
+    #[inline(always)]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// With the bits of `other`, if `on`.
+    #[inline(always)]
+    pub const fn with(self, other: Self, on: bool) -> Self {
+        Self(if on { self.0 | other.0 } else { self.0 & !other.0 })
+    }
+}
+
+/// What the programs know of a port.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Port {
+    /// The device; the uplink's for [`PortId::HOST`].
+    pub ifindex: u32,
+    /// The largest payload of a frame that leaves here, in bytes, without L2 header.
+    pub mtu: u32,
+    /// See [`PortFlags`].
+    pub flags: PortFlags,
+}
+
+const _: () = assert!(size_of::<Port>() == 12);
+
+/// L2 header and one VLAN tag: what a frame may be longer than the MTU, as in the kernel's
+/// `__is_skb_forwardable` and `xdp_ok_fwd_dev`.
+pub const LINK_OVERHEAD: u32 = 14 + 4;
+
+impl Port {
+    /// Whether the port forwards.
+    #[inline(always)]
+    pub const fn is_up(&self) -> bool {
+        self.flags.has(PortFlags::UP)
+    }
+
+    /// Whether a frame of `length` bytes, L2 header included, may leave here.
+    #[inline(always)]
+    pub const fn fits(&self, length: u32) -> bool {
+        length <= self.mtu.saturating_add(LINK_OVERHEAD)
+    }
+}
+
+/// Where the decision reads the facts of ports.
+pub trait Ports {
+    /// The port of this number, or `None` for a number out of range.
+    fn port(&self, id: PortId) -> Option<Port>;
+}

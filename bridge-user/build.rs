@@ -1,0 +1,72 @@
+//! Builds the BPF programs, so that a plain `cargo build` is enough once `cargo xtask setup` has run.
+//!
+//! The objects are `$OUT_DIR/xbr-bpf` and, with the feature `lab`, `$OUT_DIR/xbr-bpf-other-tag`.
+
+use std::{
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+// Each of the two users leaves a different half of it unused.
+#[allow(dead_code)]
+#[path = "../xtask/src/toolchain.rs"]
+mod toolchain;
+
+use toolchain::{Toolchain, take_object};
+
+fn main() -> Result<()> {
+    let workspace = PathBuf::from(var("CARGO_MANIFEST_DIR")?).join("..");
+    for part in
+        ["bridge-ebpf", "bridge-common", "xtask/src/toolchain.rs", "Cargo.toml", "bridge-user/build.rs"]
+    {
+        println!("cargo:rerun-if-changed={}", workspace.join(part).display());
+    }
+    for name in ["XBR_CACHE", "XBR_BPF_LINKER", "XDG_CACHE_HOME", "HOME"] {
+        println!("cargo:rerun-if-env-changed={name}");
+    }
+
+    // cargo names the compiler that it uses itself; another one would not fit rust-src.
+    let toolchain = Toolchain::probe(&var("RUSTC")?)?;
+    toolchain.check()?;
+    // A linker that was rebuilt may write another object.
+    println!("cargo:rerun-if-changed={}", toolchain.linker()?.display());
+
+    let out = PathBuf::from(var("OUT_DIR")?);
+    build(&toolchain, &workspace, &out, &[], "xbr-bpf")?;
+    if env::var_os("CARGO_FEATURE_LAB").is_some() {
+        build(&toolchain, &workspace, &out, &["--features", "other-tag"], "xbr-bpf-other-tag")?;
+    }
+    Ok(())
+}
+
+/// Builds the object with `features` into `out/name`.
+fn build(
+    toolchain: &Toolchain,
+    workspace: &Path,
+    out: &Path,
+    features: &[&str],
+    name: &str,
+) -> Result<()> {
+    // The outer cargo holds the lock of its own target directory until we are done.
+    let target_dir = out.join("bpf-target");
+    let status = toolchain
+        .ebpf_cargo(&var("CARGO")?, "build", &target_dir)?
+        .arg("--release")
+        .args(features)
+        // cargo reads what a build script prints to standard output as instructions.
+        .stdout(std::io::stderr())
+        .current_dir(workspace)
+        .env("AYA_BPF_TARGET_ARCH", var("CARGO_CFG_TARGET_ARCH")?)
+        .status()
+        .context("cannot run cargo for the BPF programs")?;
+    ensure!(status.success(), "the BPF programs do not build; cargo's own words are above");
+    take_object(&target_dir, &out.join(name))
+}
+
+/// A variable that cargo sets for every build script.
+fn var(name: &str) -> Result<OsString> {
+    env::var_os(name).with_context(|| format!("{name} is not set: this is a build script of cargo"))
+}
