@@ -17,7 +17,15 @@ mod toolchain;
 
 use toolchain::{Toolchain, take_object};
 
-fn main() -> Result<()> {
+fn main() {
+    // Not `main() -> Result`: where RUST_BACKTRACE is set, a backtrace would bury the sentence.
+    if let Err(error) = run() {
+        eprintln!("error: {error:#}");
+        std::process::exit(1);
+    }
+}
+
+fn run() -> Result<()> {
     let workspace = PathBuf::from(var("CARGO_MANIFEST_DIR")?).join("..");
     for part in
         ["bridge-ebpf", "bridge-common", "xtask/src/toolchain.rs", "Cargo.toml", "bridge-user/build.rs"]
@@ -43,13 +51,7 @@ fn main() -> Result<()> {
 }
 
 /// Builds the object with `features` into `out/name`.
-fn build(
-    toolchain: &Toolchain,
-    workspace: &Path,
-    out: &Path,
-    features: &[&str],
-    name: &str,
-) -> Result<()> {
+fn build(toolchain: &Toolchain, workspace: &Path, out: &Path, features: &[&str], name: &str) -> Result<()> {
     // The outer cargo holds the lock of its own target directory until we are done.
     let target_dir = out.join("bpf-target");
     let status = toolchain
