@@ -5,6 +5,7 @@
 use std::{
     env,
     ffi::OsString,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -15,7 +16,7 @@ use anyhow::{Context as _, Result, ensure};
 #[path = "../xtask/src/toolchain.rs"]
 mod toolchain;
 
-use toolchain::{Toolchain, take_object};
+use toolchain::Toolchain;
 
 fn main() {
     // Not `main() -> Result`: where RUST_BACKTRACE is set, a backtrace would bury the sentence.
@@ -52,11 +53,16 @@ fn run() -> Result<()> {
 
 /// Builds the object with `features` into `out/name`.
 fn build(toolchain: &Toolchain, workspace: &Path, out: &Path, features: &[&str], name: &str) -> Result<()> {
-    // The outer cargo holds the lock of its own target directory until we are done.
-    let target_dir = out.join("bpf-target");
+    // The outer cargo has locked target/<profile> until we are done, so not in there; and not below OUT_DIR,
+    // or dev, release, clippy and every set of features would each compile `core` anew.
+    let target_dir = out.ancestors().nth(4).unwrap_or(out).join("bpf");
+    // cargo copies the object to here before it lets go of its lock: another build of ours that waits for
+    // it, with other features, cannot put its own object in between.
+    let artifacts = out.join("bpf").join(name);
     let status = toolchain
         .ebpf_cargo(&var("CARGO")?, "build", &target_dir)?
-        .arg("--release")
+        .args(["--release", "-Zunstable-options", "--artifact-dir"])
+        .arg(&artifacts)
         .args(features)
         // cargo reads what a build script prints to standard output as instructions.
         .stdout(std::io::stderr())
@@ -65,7 +71,9 @@ fn build(toolchain: &Toolchain, workspace: &Path, out: &Path, features: &[&str],
         .status()
         .context("cannot run cargo for the BPF programs")?;
     ensure!(status.success(), "the BPF programs do not build; cargo's own words are above");
-    take_object(&target_dir, &out.join(name))
+    let (from, to) = (artifacts.join("xbr-bpf"), out.join(name));
+    fs::copy(&from, &to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
+    Ok(())
 }
 
 /// A variable that cargo sets for every build script.

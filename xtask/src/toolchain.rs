@@ -6,7 +6,6 @@
 use std::{
     env,
     ffi::OsStr,
-    fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -104,7 +103,7 @@ impl Toolchain {
     /// A cargo command (`build`, `clippy`) on bridge-ebpf, for the BPF target and by this toolchain.
     ///
     /// It is meant to work inside a build script, so what the outer cargo or clippy left in the environment
-    /// for its own compiler is taken out.
+    /// for its own compiler is taken out. `target_dir` must not be one that an outer cargo has locked.
     pub fn ebpf_cargo(&self, cargo: &OsStr, verb: &str, target_dir: &Path) -> Result<Command> {
         let flags = [
             format!("-Clinker={}", self.linker()?.display()),
@@ -156,11 +155,4 @@ pub fn cache_root() -> Result<PathBuf> {
         .or_else(|| Some(dir("XDG_CACHE_HOME")?.join("xbr")))
         .or_else(|| Some(dir("HOME")?.join(".cache/xbr")))
         .context("there is no place for a cache; set XBR_CACHE to a directory")
-}
-
-/// Copies the object that `ebpf_cargo(_, "build", target_dir)` made with `--release`.
-pub fn take_object(target_dir: &Path, to: &Path) -> Result<()> {
-    let from = target_dir.join(BPF_TARGET).join("release/xbr-bpf");
-    fs::copy(&from, to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
-    Ok(())
 }
