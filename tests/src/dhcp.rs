@@ -1,0 +1,167 @@
+//! DHCP, with a client as strict about checksums as `dhclient` is.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use dhcproto::v4::{DhcpOption, Flags, Message, MessageType, Opcode, OptionCode};
+use dhcproto::{Decodable, Decoder, Encodable};
+use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
+use nix::sys::socket::{setsockopt, sockopt};
+
+use crate::{Frame, Mac, Namespace, Node, RawPort};
+
+/// A DHCP server that offers each station one address of a range, always the same. It stops when dropped.
+///
+/// It answers as ordinary servers do: to everyone where the client asks for that, else to the address that the client is about to have.
+pub struct Server {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Serves from the node's address; offers addresses from `first` on.
+    #[track_caller]
+    pub fn start(node: &Node, first: Ipv4Addr) -> Server {
+        let (ns, dev, own) = (node.ns.clone(), node.device(), node.v4);
+        let socket = ns.run(|| server_socket(&dev)).unwrap_or_else(|e| panic!("DHCP server on {dev}: {e:#}"));
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = {
+            let stop = stop.clone();
+            std::thread::spawn(move || serve(&ns, &dev, own, first, &socket, &stop))
+        };
+        Server { stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+fn server_socket(dev: &str) -> Result<UdpSocket> {
+    let socket = UdpSocket::bind("0.0.0.0:67")?;
+    setsockopt(&socket, sockopt::BindToDevice, &dev.into())?;
+    socket.set_broadcast(true)?;
+    socket.set_read_timeout(Some(Duration::from_millis(20)))?;
+    Ok(socket)
+}
+
+fn serve(ns: &Namespace, dev: &str, own: Ipv4Addr, first: Ipv4Addr, socket: &UdpSocket, stop: &AtomicBool) {
+    let mut leases: HashMap<Vec<u8>, Ipv4Addr> = HashMap::new();
+    let mut buffer = [0; 1500];
+    while !stop.load(Relaxed) {
+        let Ok(length) = socket.recv(&mut buffer) else { continue };
+        let Ok(request) = Message::decode(&mut Decoder::new(&buffer[..length])) else { continue };
+        let kind = match request.opts().msg_type() {
+            Some(MessageType::Discover) => MessageType::Offer,
+            Some(MessageType::Request) => MessageType::Ack,
+            _ => continue,
+        };
+        let next = Ipv4Addr::from(u32::from(first) + leases.len() as u32);
+        let lease = *leases.entry(request.chaddr().to_vec()).or_insert(next);
+        let mut reply = Message::default();
+        reply.set_opcode(Opcode::BootReply).set_xid(request.xid()).set_flags(request.flags());
+        reply.set_yiaddr(lease).set_siaddr(own).set_chaddr(request.chaddr());
+        let options = reply.opts_mut();
+        options.insert(DhcpOption::MessageType(kind));
+        options.insert(DhcpOption::ServerIdentifier(own));
+        options.insert(DhcpOption::AddressLeaseTime(3600));
+        options.insert(DhcpOption::SubnetMask(Ipv4Addr::new(255, 255, 255, 0)));
+        let to = if request.flags().broadcast() {
+            Ipv4Addr::BROADCAST
+        } else {
+            // The client cannot answer ARP yet, so its address is entered by hand.
+            let mac: String = request.chaddr().iter().map(|byte| format!(":{byte:02x}")).collect();
+            let (lease, mac) = (lease.to_string(), mac.trim_start_matches(':').to_owned());
+            let entry = ["neigh", "replace", &lease, "lladdr", &mac, "dev", dev];
+            let _ = ns.command("ip", entry).output();
+            lease.parse().expect("an address")
+        };
+        // Lost or refused, the client will ask again or complain.
+        if let Ok(bytes) = reply.to_vec() {
+            let _ = socket.send_to(&bytes, SocketAddr::new(IpAddr::V4(to), 68));
+        }
+    }
+}
+
+/// How the client wants its answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Replies {
+    /// To 255.255.255.255.
+    Broadcast,
+    /// To the address it is about to have.
+    Unicast,
+}
+
+/// Gets an address for `eth0` of a node: discover, offer, request, acknowledgement. The interface is not changed.
+///
+/// The client reads raw frames, as `dhclient` must since it has no address yet. An answer whose UDP
+/// checksum is wrong is an error, unless the kernel itself says that it is still to be computed.
+pub fn acquire(node: &Node, replies: Replies) -> Result<Ipv4Addr> {
+    dialogue(node, replies).with_context(|| format!("DHCP for {} ({replies:?})", node.ns.name()))
+}
+
+fn dialogue(node: &Node, replies: Replies) -> Result<Ipv4Addr> {
+    let port = RawPort::open(&node.ns, "eth0");
+    let xid = 0x7877_0000 | u32::from(node.mac.0[5]);
+    port.send(&request(node.mac, xid, replies, MessageType::Discover, &[])?)?;
+    let offer = answer(&port, node.mac, xid, MessageType::Offer)?;
+    let Some(server) = offer.opts().get(OptionCode::ServerIdentifier) else { bail!("an offer by nobody") };
+    let wanted = [DhcpOption::RequestedIpAddress(offer.yiaddr()), server.clone()];
+    port.send(&request(node.mac, xid, replies, MessageType::Request, &wanted)?)?;
+    let ack = answer(&port, node.mac, xid, MessageType::Ack)?;
+    ensure!(ack.yiaddr() == offer.yiaddr(), "{} was offered, {} was given", offer.yiaddr(), ack.yiaddr());
+    Ok(ack.yiaddr())
+}
+
+fn request(mac: Mac, xid: u32, replies: Replies, kind: MessageType, more: &[DhcpOption]) -> Result<Vec<u8>> {
+    let mut message = Message::default();
+    message.set_xid(xid).set_chaddr(&mac.0);
+    if replies == Replies::Broadcast {
+        message.set_flags(Flags::default().set_broadcast());
+    }
+    message.opts_mut().insert(DhcpOption::MessageType(kind));
+    for option in more {
+        message.opts_mut().insert(option.clone());
+    }
+    let payload = message.to_vec()?;
+    let packet = PacketBuilder::ethernet2(mac.0, Mac::BROADCAST.0).ipv4([0; 4], [255; 4], 64).udp(68, 67);
+    let mut frame = Vec::with_capacity(packet.size(payload.len()));
+    packet.write(&mut frame, &payload)?;
+    Ok(frame)
+}
+
+fn answer(port: &RawPort, mac: Mac, xid: u32, kind: MessageType) -> Result<Message> {
+    let end = Instant::now() + Duration::from_secs(3);
+    while let Some(frame) = port.recv(end.saturating_duration_since(Instant::now()))? {
+        let Some(message) = reply_in(&frame, mac)? else { continue };
+        if message.xid() == xid && message.opts().msg_type() == Some(kind) {
+            return Ok(message);
+        }
+    }
+    bail!("no {kind:?} came")
+}
+
+/// The DHCP reply in a frame for this station, if it is one; an error when its checksum is wrong.
+fn reply_in(frame: &Frame, mac: Mac) -> Result<Option<Message>> {
+    let (to, _) = frame.addresses();
+    let Ok(packet) = SlicedPacket::from_ethernet(&frame.bytes) else { return Ok(None) };
+    let (Some(NetSlice::Ipv4(ip)), Some(TransportSlice::Udp(udp))) = (packet.net, packet.transport) else {
+        return Ok(None);
+    };
+    if udp.destination_port() != 68 || (to != mac && to != Mac::BROADCAST) {
+        return Ok(None);
+    }
+    let (header, payload) = (udp.to_header(), udp.payload());
+    let right = header.calc_checksum_ipv4(&ip.header().to_header(), payload)?;
+    let fine = frame.unfinished || header.checksum == 0 || header.checksum == right;
+    ensure!(fine, "a reply with UDP checksum {:#06x} instead of {right:#06x}: {frame:?}", header.checksum);
+    Ok(Some(Message::decode(&mut Decoder::new(payload))?))
+}

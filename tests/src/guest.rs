@@ -1,0 +1,53 @@
+//! Guests behind TAPs.
+
+use std::sync::Arc;
+
+use crate::relay::{Crossed, Direction, Relay, Tally};
+use crate::tap::{Tap, TapMode};
+use crate::{Namespace, Offloads};
+
+/// A virtual machine without the machine: a namespace whose network device is a TAP itself, and a relay that carries
+/// frames between that and the switch's TAP.
+///
+/// With [`TapMode::VnetHdr`] the virtio header travels along untouched, so the guest kernel's unfinished checksums and 64 KiB
+/// segments reach the switch exactly as from virtio-net, and the other way round.
+pub struct TapGuest {
+    inside: Arc<Tap>,
+    offloads: Offloads,
+    tally: Tally,
+    relay: Option<Relay>,
+}
+
+impl TapGuest {
+    /// Gives the namespace its device `dev`. The guest is not yet plugged in.
+    #[track_caller]
+    pub fn new(ns: &Namespace, dev: &str, mode: TapMode, offloads: Offloads) -> TapGuest {
+        let inside = Tap::open(ns, dev, mode).unwrap_or_else(|e| panic!("{}: TAP {dev}: {e}", ns.name()));
+        if offloads == Offloads::Off {
+            inside.set_offloads(false).expect("TUNSETOFFLOAD");
+        }
+        TapGuest { inside: Arc::new(inside), offloads, tally: Tally::default(), relay: None }
+    }
+
+    /// The guest starts: its relay opens the TAP `dev` of the switch's namespace, which gives that a carrier.
+    #[track_caller]
+    pub fn plug(&mut self, ns: &Namespace, dev: &str) {
+        self.unplug();
+        let outside = Tap::open(ns, dev, self.inside.mode())
+            .unwrap_or_else(|e| panic!("{}: TAP {dev}: {e}", ns.name()));
+        if self.offloads == Offloads::Off {
+            outside.set_offloads(false).expect("TUNSETOFFLOAD");
+        }
+        self.relay = Some(Relay::start(self.inside.clone(), outside, &self.tally));
+    }
+
+    /// The guest ends: the switch's TAP is closed and loses its carrier.
+    pub fn unplug(&mut self) {
+        self.relay = None;
+    }
+
+    /// What crossed the relay so far.
+    pub fn crossed(&self, direction: Direction) -> Crossed {
+        self.tally.of(direction)
+    }
+}

@@ -1,0 +1,62 @@
+//! The lab: namespaces, guests and traffic, with which the tests of xbr read like sentences.
+//!
+//! A [`Segment`] is one Ethernet segment around a switch under test: the switch's own namespace (`host`), the
+//! network beyond its uplink (`outside`), and guests behind veths or TAPs. The test starts the switch,
+//! then sends traffic between any two [`Node`]s:
+//!
+//! ```no_run
+//! use xbr_lab::{GuestKind, LinuxBridge, Segment, TapsBy, ping, tcp_transfer};
+//!
+//! let mut segment = Segment::builder().guests(2, GuestKind::TapVnetHdr).build();
+//! let _bridge = segment.start(TapsBy::Lab, LinuxBridge::start);
+//! for (a, b) in segment.pairs() {
+//!     ping(&a.ns, b.v4).unwrap();
+//!     tcp_transfer(&a.ns, &b.ns, b.v6, 8 << 20).unwrap();
+//! }
+//! ```
+//!
+//! Two rules run through all of it. What **prepares** a test (namespaces, devices, addresses) panics at the caller's line,
+//! because a lab that is not there proves nothing. What **tests** something (traffic) returns a `Result`, because
+//! a test may want the failure; and it ends within seconds, whatever the switch does.
+//!
+//! Nothing of a lab has a name in the file system and nothing outlives the test process, even when it is killed:
+//! namespaces are held by file descriptors only, and children die with the thread that started them.
+
+mod device;
+pub mod dhcp;
+mod guest;
+mod linux_bridge;
+mod mac;
+mod names;
+mod namespace;
+mod privileges;
+mod process;
+mod raw;
+mod relay;
+mod segment;
+mod segment_builder;
+mod snapshot;
+mod tap;
+mod traffic;
+mod wait;
+
+pub use device::{Offloads, Veth, ethtool, is_running, veth};
+pub use guest::TapGuest;
+pub use linux_bridge::LinuxBridge;
+pub use mac::Mac;
+pub use names::{Cleanup, bpffs_dir, remove_stale_bridges, socket_path, unique_name};
+pub use namespace::Namespace;
+pub use privileges::require_privileges;
+pub use process::Process;
+pub use raw::{Frame, RawPort};
+pub use relay::{Crossed, Direction};
+pub use segment::{Node, Segment, TapsBy};
+pub use segment_builder::{GuestKind, SegmentBuilder};
+pub use snapshot::Snapshot;
+pub use tap::{Tap, TapMode};
+pub use traffic::group::{Datagram, Listener};
+pub use traffic::ping::{Ping, PingReport, ping};
+pub use traffic::stream::{Stream, StreamReport};
+pub use traffic::tcp::tcp_transfer;
+pub use traffic::udp::{udp_exchange, udp_segments};
+pub use wait::wait_until;
