@@ -1,0 +1,41 @@
+//! Network interfaces: what they are, and the few things xbr does to them.
+//!
+//! This module is the only place in xbr that speaks netlink, and it holds netlink's ioctl neighbours too:
+//! tun, ethtool and the IPv6 sysctl. Callers see named verbs and plain data ([`Link`]), which a pure validator
+//! can judge and a test can record.
+//!
+//! - [`Links`] asks and changes; [`LinkWatch`] tells what others changed.
+//! - [`tap`] makes TAPs, [`offload`] turns features of a device, [`hardware`] says what drives it,
+//!   [`sysctl`] keeps IPv6 off a port, [`namespace`] says where we are.
+//!
+//! Invariant: nothing here knows of bridges, ports or BPF.
+//!
+//! Invariant: all of it acts in the network namespace of the calling thread. A [`Links`] or [`LinkWatch`] stays
+//! in the namespace in which it was opened.
+//!
+//! The verbs block, and lose nothing by it: the kernel carries out a netlink request inside `sendmsg`, under
+//! the RTNL lock (`netlink_rcv_skb`), so an asynchronous client waits there just as long.
+
+mod channel;
+mod decode;
+mod error;
+mod facts;
+pub mod hardware;
+mod ioctl;
+mod links;
+mod name;
+pub mod namespace;
+pub mod offload;
+mod socket;
+pub mod sysctl;
+pub mod tap;
+#[cfg(test)]
+mod testing;
+mod watch;
+mod wireless;
+
+pub use error::{Error, Reason, Result};
+pub use facts::{Address, Link, OtherEnd, Statistics, Tun, XdpMode, XdpProgram};
+pub use links::Links;
+pub use name::{InterfaceName, InvalidName};
+pub use watch::{LinkEvent, LinkWatch};
