@@ -39,7 +39,11 @@ fn run() -> Result<()> {
 
     // cargo names the compiler that it uses itself; another one would not fit rust-src.
     let toolchain = Toolchain::probe(&var("RUSTC")?)?;
-    toolchain.check()?;
+    ensure!(
+        toolchain.library().join("Cargo.lock").is_file(),
+        "the standard library's sources (rust-src) of rustc {} are missing; run `cargo xtask setup`",
+        toolchain.release
+    );
     // A linker that was rebuilt may write another object.
     println!("cargo:rerun-if-changed={}", toolchain.linker()?.display());
 

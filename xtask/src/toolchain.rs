@@ -15,7 +15,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 /// The target of the programs. The byte order is that of every host we build on.
 pub const BPF_TARGET: &str = "bpfel-unknown-none";
 
-/// Names of the facts about a compiler that decide which rust-src and which bpf-linker fit it.
+/// The bpf-linker that `cargo xtask setup` builds.
+pub const BPF_LINKER_VERSION: &str = "0.13.0";
+
+/// The facts about a compiler that decide which rust-src and which bpf-linker fit it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Toolchain {
     /// `1.95.0`
@@ -66,9 +69,14 @@ impl Toolchain {
         Ok(cache_root()?.join(format!("rustc-{}-{}", self.release, self.commit)))
     }
 
+    /// The `cargo install` root of the bpf-linker that `cargo xtask setup` builds.
+    pub fn linker_root(&self) -> Result<PathBuf> {
+        Ok(self.cache()?.join(format!("bpf-linker-{BPF_LINKER_VERSION}")))
+    }
+
     /// Where `cargo xtask setup` puts bpf-linker.
     pub fn cached_linker(&self) -> Result<PathBuf> {
-        Ok(self.cache()?.join("bin/bpf-linker"))
+        Ok(self.linker_root()?.join("bin/bpf-linker"))
     }
 
     /// The linker to use: `$XBR_BPF_LINKER`, ours, or one on PATH.
@@ -88,16 +96,6 @@ impl Toolchain {
             Some(path) => Ok(path),
             None => bail!("bpf-linker for rustc {} is missing; run `cargo xtask setup`", self.release),
         }
-    }
-
-    /// Fails with a sentence and a hint when a plain `cargo build` of the BPF object cannot work.
-    pub fn check(&self) -> Result<()> {
-        ensure!(
-            self.library().join("Cargo.lock").is_file(),
-            "the standard library's sources (rust-src) of rustc {} are missing; run `cargo xtask setup`",
-            self.release
-        );
-        self.linker().map(drop)
     }
 
     /// A cargo command (`build`, `clippy`) on bridge-ebpf, for the BPF target and by this toolchain.
@@ -155,4 +153,29 @@ pub fn cache_root() -> Result<PathBuf> {
         .or_else(|| Some(dir("XDG_CACHE_HOME")?.join("xbr")))
         .or_else(|| Some(dir("HOME")?.join(".cache/xbr")))
         .context("there is no place for a cache; set XBR_CACHE to a directory")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VERSION: &str = "rustc 1.95.0 (59807616e 2026-04-14)\nbinary: rustc\n\
+        commit-hash: 59807616e1fa2540724bfbac14d7976d7e4a3860\ncommit-date: 2026-04-14\n\
+        host: x86_64-unknown-linux-gnu\nrelease: 1.95.0\nLLVM version: 22.1.2\n";
+
+    #[test]
+    fn reads_the_version_of_rustc() {
+        let toolchain = Toolchain::parse(PathBuf::from("/s"), VERSION).expect("a whole answer");
+        assert_eq!(toolchain.release, "1.95.0");
+        assert_eq!(toolchain.commit, "59807616e");
+        assert_eq!(toolchain.llvm_major, "22");
+        assert_eq!(toolchain.library(), Path::new("/s/lib/rustlib/src/rust/library"));
+    }
+
+    #[test]
+    fn names_what_a_rustc_leaves_out() {
+        let text = VERSION.replace("LLVM version: 22.1.2\n", "");
+        let error = Toolchain::parse(PathBuf::from("/s"), &text).expect_err("no LLVM, no linker");
+        assert_eq!(error.to_string(), "rustc does not say its `LLVM version`");
+    }
 }
