@@ -34,8 +34,9 @@ pub enum LinkEvent {
 /// The stream of events about all interfaces of the network namespace in which it was opened. It ends only
 /// when the socket fails. Dropping a `next()` half-way loses nothing.
 ///
-/// Not everything is told. Attaching XDP through a BPF link is not, and a TAP whose options change while it is
-/// down is not (`netdev_state_change` looks for IFF_UP): look again when it comes up, which is told.
+/// Not everything is told. A TAP whose options change while it is down is not (`netdev_state_change` looks for
+/// IFF_UP): look again when it comes up, which is told. Nor need it be told when somebody attaches XDP through a
+/// BPF link: a veth lets its features' change be heard, other devices may keep silent.
 pub struct LinkWatch {
     socket: AsyncFd<NetlinkSocket>,
     events: VecDeque<LinkEvent>,
