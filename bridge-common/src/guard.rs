@@ -206,13 +206,7 @@ mod tests {
     }
 
     fn kinds() -> impl Strategy<Value = Kind> {
-        prop_oneof![
-            Just(Kind::Tcp4),
-            Just(Kind::Tcp6),
-            Just(Kind::Udp4),
-            Just(Kind::Udp6),
-            Just(Kind::Icmp6)
-        ]
+        prop_oneof![Just(Kind::Tcp4), Just(Kind::Tcp6), Just(Kind::Udp4), Just(Kind::Udp6), Just(Kind::Icmp6)]
     }
 
     proptest! {

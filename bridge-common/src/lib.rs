@@ -18,6 +18,7 @@ pub mod guard;
 pub mod mac;
 pub mod maps;
 pub mod port;
+pub mod record;
 
 pub use config::Config;
 pub use counters::{DropReason, PortCounters, SlowReason};
@@ -38,5 +39,13 @@ mod pod {
             $(unsafe impl aya::Pod for $name {})*
         };
     }
-    pod!(crate::Config, crate::FdbEntry, crate::FdbKey, crate::Port, crate::PortCounters);
+    pod!(
+        crate::Config,
+        crate::FdbEntry,
+        crate::FdbKey,
+        crate::Port,
+        crate::PortCounters,
+        crate::record::BridgeRecord,
+        crate::record::PortRecord
+    );
 }

@@ -20,9 +20,14 @@ pub const EVENT_BUDGET: &str = "EVENT_BUDGET";
 /// `[0] -> ` when expired entries were last thrown out to make room.
 pub const RECLAIM: &str = "RECLAIM";
 
+/// `[port number] -> `[`crate::record::PortRecord`]; for the controller only.
+pub const RECORDS: &str = "RECORDS";
+/// `[0] -> `[`crate::record::BridgeRecord`]; for the controller only.
+pub const BRIDGE: &str = "BRIDGE";
+
 /// Every map that is pinned. The load-time constants' `.rodata` is not: it belongs to one program.
-pub const PINNED: [&str; 9] =
-    [PORT_OF, PORTS, CONFIG, FDB, COUNTERS, DEVICES, EVENTS, EVENT_BUDGET, RECLAIM];
+pub const PINNED: [&str; 11] =
+    [PORT_OF, PORTS, CONFIG, FDB, COUNTERS, DEVICES, EVENTS, EVENT_BUDGET, RECLAIM, RECORDS, BRIDGE];
 
 /// The default number of stations that the table holds.
 pub const DEFAULT_FDB_MAX: u32 = 65_536;
@@ -32,6 +37,20 @@ pub const EVENT_RING_BYTES: u32 = 256 * 1024;
 /// `skb->tc_index` of a frame that xbr itself sent to the uplink device, out of it or into the host. Never
 /// in `skb->mark`, which belongs to the host's firewall.
 pub const OWN_TAG: u16 = 0x7862;
+
+/// The names of the programs.
+pub mod programs {
+    /// XDP, frames in one buffer.
+    pub const XDP: &str = "xbr_xdp";
+    /// XDP, jumbo frames in several buffers.
+    pub const XDP_FRAGS: &str = "xbr_xdp_frags";
+    /// tcx ingress of a guest's port.
+    pub const PORT: &str = "xbr_port";
+    /// tcx ingress of the uplink.
+    pub const WIRE: &str = "xbr_wire";
+    /// tcx egress of the uplink.
+    pub const HOST: &str = "xbr_host";
+}
 
 /// Load-time constants of the programs, which only a lab changes.
 pub mod constants {

@@ -1,2 +1,77 @@
+//! The kernel's half of xbr: the forwarding decision of `bridge-common`, run in XDP and in TC.
+//!
+//! | program | hook | its frames |
+//! |---|---|---|
+//! | [`xbr_xdp`], [`xbr_xdp_frags`] | XDP of the uplink or of a guest's port | those with two ends that take XDP |
+//! | [`xbr_port`] | tcx ingress of a guest's port | the rest of what guests send |
+//! | [`xbr_wire`] | tcx ingress of the uplink | the rest of what the outside sends |
+//! | [`xbr_host`] | tcx egress of the uplink | what the host sends |
+//!
+//! The verifier rejects a program that could read outside a frame; this crate has one bounds check for each
+//! kind of context, in `packet.rs`.
 #![no_std]
 #![no_main]
+
+mod account;
+mod maps;
+mod packet;
+mod tables;
+mod tc;
+mod xdp;
+
+use aya_ebpf::{
+    macros::{classifier, xdp},
+    programs::{TcContext, XdpContext},
+};
+use bridge_common::PortId;
+
+/// XDP for devices whose frames lie in one buffer.
+#[xdp]
+pub fn xbr_xdp(ctx: XdpContext) -> u32 {
+    xdp::forward(&ctx)
+}
+
+/// XDP for jumbo frames, which may lie in several buffers.
+#[xdp(frags)]
+pub fn xbr_xdp_frags(ctx: XdpContext) -> u32 {
+    xdp::forward(&ctx)
+}
+
+/// A guest's frames. None of them reaches the device's own stack, or the guest would talk to an interface of
+/// the host that nobody configured.
+#[classifier]
+pub fn xbr_port(ctx: TcContext) -> i32 {
+    match tc::port_of(&ctx) {
+        Some(port) if port.is_guest() => tc::forward(&ctx, port),
+        _ => tc::no_port(&ctx),
+    }
+}
+
+/// The outside's frames, and those that another program of ours redirected into the host.
+#[classifier]
+pub fn xbr_wire(ctx: TcContext) -> i32 {
+    if tc::is_looped_multicast(&ctx) || tc::is_own_delivery(&ctx) {
+        return tc::LET_THROUGH;
+    }
+    tc::forward(&ctx, PortId::UPLINK)
+}
+
+/// The host's frames, and those that another program of ours redirected to the wire.
+#[classifier]
+pub fn xbr_host(ctx: TcContext) -> i32 {
+    if tc::is_own_transmission(&ctx) {
+        return tc::LET_THROUGH;
+    }
+    tc::forward(&ctx, PortId::HOST)
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // SAFETY: no panic path is left in the programs; the verifier would refuse this loop.
+    unsafe { core::hint::unreachable_unchecked() }
+}
+
+/// Some helpers are for GPL programs only.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "license")]
+static LICENSE: [u8; 4] = *b"GPL\0";

@@ -1,0 +1,80 @@
+//! The maps, one static each. Their names are those in `bridge_common::maps`.
+
+use aya_ebpf::{
+    Global,
+    macros::map,
+    maps::{Array, DevMap, HashMap, PerCpuArray, RingBuf},
+};
+use bridge_common::{
+    Config, FdbEntry, FdbKey, Port, PortCounters,
+    maps::{DEFAULT_FDB_MAX, EVENT_RING_BYTES},
+    port::MAX_PORTS,
+    record::{BridgeRecord, PortRecord},
+};
+
+#[map]
+pub static PORT_OF: HashMap<u32, u32> = HashMap::with_max_entries(MAX_PORTS, 0);
+
+#[map]
+pub static PORTS: Array<Port> = Array::with_max_entries(MAX_PORTS, 0);
+
+#[map]
+pub static CONFIG: Array<Config> = Array::with_max_entries(1, 0);
+
+/// Preallocated and no LRU: an LRU throws out a live or static station when a guest floods random sources.
+#[map]
+pub static FDB: HashMap<FdbKey, FdbEntry> = HashMap::with_max_entries(DEFAULT_FDB_MAX, 0);
+
+#[map]
+pub static COUNTERS: PerCpuArray<PortCounters> = PerCpuArray::with_max_entries(MAX_PORTS, 0);
+
+#[map]
+pub static DEVICES: DevMap = DevMap::with_max_entries(MAX_PORTS, 0);
+
+#[map]
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(EVENT_RING_BYTES, 0);
+
+/// What a port has reported in the current second.
+#[repr(C)]
+pub struct Budget {
+    pub second: u64,
+    pub used: u64,
+}
+
+#[map]
+pub static EVENT_BUDGET: Array<Budget> = Array::with_max_entries(MAX_PORTS, 0);
+
+#[map]
+pub static RECLAIM: Array<u64> = Array::with_max_entries(1, 0);
+
+/// The controller's own, which no program reads: see `bridge_common::record`.
+#[map]
+pub static RECORDS: Array<PortRecord> = Array::with_max_entries(MAX_PORTS, 0);
+
+/// As above.
+#[map]
+pub static BRIDGE: Array<BridgeRecord> = Array::with_max_entries(1, 0);
+
+/// See `bridge_common::maps::constants`.
+#[unsafe(no_mangle)]
+static CLOCK: Global<u64> = Global::new(0);
+
+/// See `bridge_common::maps::constants`.
+#[unsafe(no_mangle)]
+static NO_GUARD: Global<u64> = Global::new(0);
+
+/// The FDB's clock. Coarse: it costs a read where the fine one asks the hardware, and ages are in seconds.
+#[inline(always)]
+pub fn now() -> u64 {
+    match CLOCK.load() {
+        // SAFETY: a helper without arguments.
+        0 => unsafe { aya_ebpf::helpers::bpf_ktime_get_coarse_ns() },
+        fixed => fixed,
+    }
+}
+
+/// Whether a port's unfinished checksums matter.
+#[inline(always)]
+pub fn guard_is_on() -> bool {
+    NO_GUARD.load() == 0
+}

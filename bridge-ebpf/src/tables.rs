@@ -1,0 +1,140 @@
+//! The maps as the tables that the decision asks.
+
+use core::ffi::{c_long, c_void};
+
+use aya_ebpf::{
+    bindings::BPF_NOEXIST,
+    helpers::{bpf_for_each_map_elem, bpf_map_delete_elem},
+};
+use bridge_common::{Fdb, FdbEntry, FdbKey, Port, PortId, Ports, fdb::Full};
+
+use crate::maps::{FDB, PORTS, RECLAIM, now};
+
+/// The BPF maps.
+pub struct Tables;
+
+impl Ports for Tables {
+    #[inline(always)]
+    fn port(&self, id: PortId) -> Option<Port> {
+        PORTS.get(id.index()).copied()
+    }
+}
+
+impl Fdb for Tables {
+    #[inline(always)]
+    fn station(&self, key: &FdbKey) -> Option<FdbEntry> {
+        let entry = FDB.get_ptr(key)?;
+        // SAFETY: the element may be freed and reused while we read, so each word is read once: `place` is
+        // whole, and `last_seen` of another station can at worst make this one look expired or fresh once.
+        Some(unsafe {
+            FdbEntry {
+                place: (&raw const (*entry).place).read_volatile(),
+                last_seen: (&raw const (*entry).last_seen).read_volatile(),
+            }
+        })
+    }
+
+    #[inline(always)]
+    fn refresh(&mut self, key: &FdbKey, now: u64) {
+        if let Some(entry) = FDB.get_ptr_mut(key) {
+            // SAFETY: one aligned word of a live element.
+            unsafe { (&raw mut (*entry).last_seen).write_volatile(now) };
+        }
+    }
+
+    #[inline(always)]
+    fn learn(&mut self, key: &FdbKey, entry: FdbEntry, ageing: u64) -> Result<(), Full> {
+        match FDB.get_ptr_mut(key) {
+            Some(known) => {
+                overwrite(known, entry);
+                Ok(())
+            }
+            None => insert(key, &entry, ageing),
+        }
+    }
+}
+
+#[inline(always)]
+fn overwrite(known: *mut FdbEntry, entry: FdbEntry) {
+    // SAFETY: two aligned words of a live element, each written at once; time first, so that nobody sees
+    // the new place with an expired time.
+    unsafe {
+        let place = (&raw const (*known).place).read_volatile();
+        // The controller may have made it static since the decision.
+        if !(FdbEntry { place, last_seen: 0 }).is_static() {
+            (&raw mut (*known).last_seen).write_volatile(entry.last_seen);
+            (&raw mut (*known).place).write_volatile(entry.place);
+        }
+    }
+}
+
+#[inline(always)]
+fn insert(key: &FdbKey, entry: &FdbEntry, ageing: u64) -> Result<(), Full> {
+    const EEXIST: i32 = -17;
+    // NOEXIST: if another CPU or the controller was faster, its entry stands and the next frame sees it.
+    match FDB.insert(key, entry, BPF_NOEXIST as u64) {
+        Ok(()) | Err(EEXIST) => Ok(()),
+        Err(_) if reclaim(ageing) => FDB.insert(key, entry, BPF_NOEXIST as u64).map_err(|_| Full),
+        Err(_) => Err(Full),
+    }
+}
+
+/// At most one search in so many nanoseconds, on one CPU.
+const RECLAIM_INTERVAL: u64 = 1_000_000_000;
+/// Elements that one search looks at.
+const RECLAIM_VISITS: u64 = 65_536;
+/// Expired elements that one search frees.
+const RECLAIM_ENOUGH: u64 = 1_024;
+
+#[repr(C)]
+struct Search {
+    now: u64,
+    ageing: u64,
+    visited: u64,
+    freed: u64,
+}
+
+/// The controller's sweep keeps room in the table; with a dead controller this does. True if some was made.
+#[inline(always)]
+fn reclaim(ageing: u64) -> bool {
+    let now = now();
+    let Some(last) = RECLAIM.get_ptr_mut(0) else { return false };
+    // SAFETY: one aligned word; two CPUs that both see it due search twice, which harms nobody.
+    unsafe {
+        if ageing == 0 || now.wrapping_sub(last.read_volatile()) < RECLAIM_INTERVAL {
+            return false;
+        }
+        last.write_volatile(now);
+    }
+    let mut search = Search { now, ageing, visited: 0, freed: 0 };
+    // SAFETY: callback and context are what the helper expects; the context outlives the call.
+    unsafe {
+        bpf_for_each_map_elem(
+            (&raw const FDB).cast_mut().cast(),
+            free_if_expired as *mut c_void,
+            (&raw mut search).cast(),
+            0,
+        );
+    }
+    search.freed > 0
+}
+
+extern "C" fn free_if_expired(
+    map: *mut c_void,
+    key: *const FdbKey,
+    entry: *const FdbEntry,
+    search: *mut Search,
+) -> c_long {
+    // SAFETY: the kernel hands over a live element and the caller's context. Deleting the element at hand is
+    // what `bpf_for_each_hash_elem` walks safely.
+    unsafe {
+        (*search).visited += 1;
+        if (*entry).is_expired((*search).now, (*search).ageing) {
+            let copy = *key;
+            if bpf_map_delete_elem(map, (&raw const copy).cast()) == 0 {
+                (*search).freed += 1;
+            }
+        }
+        ((*search).freed >= RECLAIM_ENOUGH || (*search).visited >= RECLAIM_VISITS) as c_long
+    }
+}

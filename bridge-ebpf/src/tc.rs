@@ -1,0 +1,210 @@
+//! From verdict to action in TC, which sees every frame whole: segments uncut, checksums as promised.
+
+use aya_ebpf::{
+    EbpfContext as _,
+    bindings::{BPF_F_INGRESS, TC_ACT_SHOT, TC_ACT_UNSPEC},
+    helpers::{bpf_clone_redirect, bpf_redirect},
+    programs::TcContext,
+};
+use bridge_common::{
+    Config, DropReason, Frame, Port, PortId, Verdict, commit, decide,
+    forward::leave,
+    frame::Segments,
+    maps::OWN_TAG,
+    port::{MAX_PORTS, Ports as _},
+};
+
+use crate::{
+    account,
+    maps::{CONFIG, PORT_OF, now},
+    packet::Buffer,
+    tables::Tables,
+};
+
+/// Not ours to decide: the next program, then the stack or the wire.
+pub const LET_THROUGH: i32 = TC_ACT_UNSPEC;
+/// Ends here.
+const CONSUME: i32 = TC_ACT_SHOT as i32;
+
+/// `skb->pkt_type` of the host's own multicast that loops back (`dev_loopback_xmit`).
+const PACKET_LOOPBACK: u32 = 5;
+
+/// Host multicast with a local member comes back in at the uplink, its data already at the IP header:
+/// there is no Ethernet header to read.
+#[inline(always)]
+pub fn is_looped_multicast(ctx: &TcContext) -> bool {
+    // SAFETY: the kernel's context is valid for the length of the program.
+    unsafe { (*ctx.skb.skb).pkt_type == PACKET_LOOPBACK }
+}
+
+/// A frame that [`deliver`] redirected into the host, coming in at the uplink.
+#[inline(always)]
+pub fn is_own_delivery(ctx: &TcContext) -> bool {
+    untag(ctx)
+}
+
+/// A frame that [`send`] redirected to the wire. The host's own frames have no ingress device, so one of
+/// them that bears the tag by accident is still the host's.
+#[inline(always)]
+pub fn is_own_transmission(ctx: &TcContext) -> bool {
+    // SAFETY: as above.
+    let bridged = unsafe { (*ctx.skb.skb).ingress_ifindex != 0 };
+    bridged && untag(ctx)
+}
+
+/// Takes the tag off, so that nobody behind us takes the frame for one of its own. True if it was there.
+#[inline(always)]
+fn untag(ctx: &TcContext) -> bool {
+    // SAFETY: as above.
+    let tagged = unsafe { (*ctx.skb.skb).tc_index == OWN_TAG as u32 };
+    if tagged {
+        set_tag(ctx, 0);
+    }
+    tagged
+}
+
+#[inline(always)]
+fn set_tag(ctx: &TcContext, tag: u16) {
+    // SAFETY: tc programs may write this field (`tc_cls_act_is_valid_access`).
+    unsafe { (*ctx.skb.skb).tc_index = tag as u32 };
+}
+
+/// The port whose device the frame came in at.
+#[inline(always)]
+pub fn port_of(ctx: &TcContext) -> Option<PortId> {
+    // SAFETY: as above.
+    let ifindex = unsafe { (*ctx.skb.skb).ifindex };
+    // SAFETY: one aligned word of an element.
+    unsafe { PORT_OF.get(ifindex) }.map(|port| PortId(*port as u16))
+}
+
+/// The device is no port, or not any more: nothing passes.
+#[inline(always)]
+pub fn no_port(ctx: &TcContext) -> i32 {
+    account::dropped(PortId::HOST, DropReason::NoPort, &segments(ctx));
+    CONSUME
+}
+
+#[inline(always)]
+fn segments(ctx: &TcContext) -> Segments {
+    // SAFETY: as above.
+    let (length, gso_size, tag) = unsafe {
+        let skb = &*ctx.skb.skb;
+        (skb.len, skb.gso_size, if skb.vlan_present != 0 { 4 } else { 0 })
+    };
+    let mut segments = Segments::of(&Buffer::new(ctx), length, gso_size);
+    // A tag in the buffer's metadata goes into every segment on the wire.
+    segments.bytes += segments.packets * tag;
+    segments
+}
+
+/// Decides about a frame that came in at `ingress` and carries it out.
+#[inline(always)]
+pub fn forward(ctx: &TcContext, ingress: PortId) -> i32 {
+    let frames = segments(ctx);
+    account::received(ingress, &frames);
+    let Some(frame) = Frame::parse(&Buffer::new(ctx), frames.longest) else {
+        account::dropped(ingress, DropReason::Malformed, &frames);
+        return CONSUME;
+    };
+    let Some(config) = CONFIG.get(0) else { return CONSUME };
+    let now = now();
+    let decision = decide(&frame, ingress, now, config, &Tables);
+    let station = frame.source();
+    if let Some(report) = commit(decision.learn, &station, ingress, now, config, &mut Tables) {
+        account::reported(&report, &station, ingress, now);
+    }
+    match decision.verdict {
+        Verdict::Drop(reason, port) => {
+            account::dropped(port, reason, &frames);
+            CONSUME
+        }
+        Verdict::Forward(egress) => send(ctx, ingress, egress, &frames),
+        Verdict::Flood => flood(ctx, ingress, &frame, config, &frames),
+    }
+}
+
+/// The original goes out of one port.
+#[inline(always)]
+fn send(ctx: &TcContext, ingress: PortId, egress: PortId, frames: &Segments) -> i32 {
+    account::sent(egress, frames);
+    if is_straight(ingress, egress) {
+        return LET_THROUGH;
+    }
+    let Some(port) = Tables.port(egress) else { return CONSUME };
+    // SAFETY: a helper that only notes the target.
+    unsafe { bpf_redirect(port.ifindex, route(ctx, egress)) as i32 }
+}
+
+/// Between host and wire the kernel's own way is the right one.
+#[inline(always)]
+fn is_straight(ingress: PortId, egress: PortId) -> bool {
+    !ingress.is_guest() && !egress.is_guest()
+}
+
+/// Tags what will meet another program of ours at the uplink, and gives the redirect's flags.
+#[inline(always)]
+fn route(ctx: &TcContext, egress: PortId) -> u64 {
+    set_tag(ctx, if egress.is_guest() { 0 } else { OWN_TAG });
+    if egress == PortId::HOST { BPF_F_INGRESS as u64 } else { 0 }
+}
+
+/// A copy for every port but the frame's own.
+#[inline(always)]
+fn flood(ctx: &TcContext, ingress: PortId, frame: &Frame, config: &Config, frames: &Segments) -> i32 {
+    for index in 0..MAX_PORTS {
+        let egress = PortId(index as u16);
+        if index >= config.ports_end as u32 {
+            break;
+        }
+        if egress == ingress || is_straight(ingress, egress) {
+            continue;
+        }
+        if let Some(port) = Tables.port(egress) {
+            copy(ctx, egress, &port, frame, frames);
+        }
+    }
+    set_tag(ctx, 0);
+    straight_rest(ingress, frame, frames)
+}
+
+/// One copy of a flood. A port that is down takes no part in it, as in the Linux bridge.
+#[inline(always)]
+fn copy(ctx: &TcContext, egress: PortId, port: &Port, frame: &Frame, frames: &Segments) {
+    if !port.is_up() {
+        return;
+    }
+    if let Err(reason) = leave(frame, port) {
+        return account::dropped(egress, reason, frames);
+    }
+    let flags = route(ctx, egress);
+    // SAFETY: the context is the kernel's; no pointer into the frame is kept across the call.
+    let outcome = unsafe { bpf_clone_redirect(ctx.as_ptr().cast(), port.ifindex, flags) };
+    // Positive is NET_XMIT_DROP and the like from the device's queue.
+    if outcome == 0 {
+        account::sent(egress, frames);
+    } else {
+        account::dropped(egress, DropReason::Redirect, frames);
+    }
+}
+
+/// What is left of the original after a flood: host and wire hand it to each other, a guest's is used up.
+#[inline(always)]
+fn straight_rest(ingress: PortId, frame: &Frame, frames: &Segments) -> i32 {
+    let egress = match ingress {
+        PortId::HOST => PortId::UPLINK,
+        PortId::UPLINK => PortId::HOST,
+        _ => return CONSUME,
+    };
+    match Tables.port(egress).map(|port| leave(frame, &port)) {
+        Some(Ok(())) => {
+            account::sent(egress, frames);
+            LET_THROUGH
+        }
+        Some(Err(reason)) => {
+            account::dropped(egress, reason, frames);
+            CONSUME
+        }
+        None => CONSUME,
+    }
+}

@@ -1,0 +1,17 @@
+//! The control socket: how `xbr` verbs ask the controller of a bridge to change something.
+
+pub mod client;
+mod codec;
+pub mod protocol;
+
+pub use codec::{Frames, frames};
+pub use protocol::{Event, Reply, Request, VERSION};
+
+use std::path::PathBuf;
+
+use crate::datapath::BridgeName;
+
+/// `/run/xbr/NAME.sock`.
+pub fn socket_path(bridge: &BridgeName) -> PathBuf {
+    PathBuf::from("/run/xbr").join(format!("{bridge}.sock"))
+}

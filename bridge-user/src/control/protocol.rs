@@ -1,0 +1,192 @@
+//! What is said over the control socket.
+//!
+//! Each message is JSON behind its length in four bytes, big-endian, of at most [`MAX_MESSAGE`] bytes. A client
+//! sends one [`Envelope`] of a [`Request`] and gets one of a [`Reply`]; after [`Request::Monitor`] replies
+//! go on until either side hangs up.
+
+use serde::{Deserialize, Serialize};
+
+use crate::link::InterfaceName;
+
+/// The version of this protocol. Both sides refuse another one.
+pub const VERSION: u32 = 1;
+
+/// The most bytes that a message has.
+pub const MAX_MESSAGE: usize = 64 * 1024;
+
+/// A message with the version of its sender. `version` is read before the rest is understood.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Envelope<T> {
+    /// The sender's [`VERSION`].
+    pub version: u32,
+    /// What it says.
+    pub body: T,
+}
+
+/// The hook that a port is to use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum HookChoice {
+    /// xbr chooses by what the device is.
+    #[default]
+    Auto,
+    /// Native XDP.
+    Xdp,
+    /// TC only.
+    Tc,
+}
+
+/// How a TAP is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TapOptions {
+    /// The user who may open it.
+    pub owner: Option<u32>,
+    /// With several queues.
+    pub multi_queue: bool,
+    /// Without the virtio header: for guests that do no offloads, such as packet-rate ones.
+    pub no_vnet_hdr: bool,
+    /// Its MTU, in bytes; the uplink's if `None`.
+    pub mtu: Option<u32>,
+}
+
+/// What a client asks for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "kebab-case")]
+pub enum Request {
+    /// Attach a device that exists.
+    PortAdd {
+        /// Which.
+        ifname: InterfaceName,
+        /// By which hook.
+        hook: HookChoice,
+    },
+    /// Let a port go and leave its device as it was found.
+    PortDel {
+        /// Which.
+        ifname: InterfaceName,
+    },
+    /// Make a TAP and attach it.
+    TapAdd {
+        /// Its name.
+        ifname: InterfaceName,
+        /// By which hook.
+        hook: HookChoice,
+        /// How to make it.
+        options: TapOptions,
+    },
+    /// Let a TAP go and delete it; only one that xbr made.
+    TapDel {
+        /// Which.
+        ifname: InterfaceName,
+    },
+    /// Write a static station.
+    FdbAdd {
+        /// Its address, as text.
+        mac: String,
+        /// Its VLAN, 0 for untagged.
+        vlan: u16,
+        /// The port it is behind; `host` for the host.
+        ifname: String,
+    },
+    /// Delete a station, learned or static.
+    FdbDel {
+        /// Its address, as text.
+        mac: String,
+        /// Its VLAN.
+        vlan: u16,
+        /// Only if it is behind this port.
+        ifname: Option<String>,
+    },
+    /// Delete learned stations.
+    FdbFlush {
+        /// Only those behind this port.
+        ifname: Option<String>,
+        /// Only those of this VLAN.
+        vlan: Option<u16>,
+    },
+    /// Send events as they happen.
+    Monitor,
+    /// Take the bridge down, as SIGTERM does.
+    Down,
+}
+
+/// What the controller answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "kebab-case")]
+pub enum Reply {
+    /// Done; what there is to say about it, a line each.
+    Done {
+        /// For the user.
+        notes: Vec<String>,
+    },
+    /// The request was bad; nothing was changed. The client exits with 2.
+    Refused {
+        /// One sentence.
+        message: String,
+        /// What to do instead.
+        hint: Option<String>,
+    },
+    /// The request was good and the kernel said no; what was begun is undone. The client exits with 1.
+    Failed {
+        /// One sentence, with the kernel's own words.
+        message: String,
+    },
+    /// Something happened (after [`Request::Monitor`]).
+    Event(Event),
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// A station was learned.
+    Learned(StationEvent),
+    /// A station moved.
+    Moved(StationEvent),
+    /// A station was not learned: the table is full.
+    RefusedFull(StationEvent),
+    /// A station was not learned: a static entry has it elsewhere.
+    RefusedStatic(StationEvent),
+    /// A station was silent for longer than the ageing time, or was deleted.
+    Gone(StationEvent),
+    /// A port is there now.
+    PortAdded(PortEvent),
+    /// A port is no more.
+    PortRemoved(PortEvent),
+    /// A port forwards.
+    PortUp(PortEvent),
+    /// A port does not forward.
+    PortDown(PortEvent),
+    /// Something about a port's device changed; the detail says what.
+    PortChanged(PortEvent),
+    /// More happened than was passed on.
+    Lost {
+        /// How many events.
+        count: u64,
+    },
+}
+
+/// A station's part in an event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StationEvent {
+    /// Its address.
+    pub mac: String,
+    /// Its VLAN; absent where untagged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<u16>,
+    /// Its port.
+    pub ifname: String,
+    /// Where it was before, or is for the table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+}
+
+/// A port's part in an event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PortEvent {
+    /// Its device.
+    pub ifname: String,
+    /// In plain words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+}

@@ -1,0 +1,84 @@
+//! Whether pinned maps are of the shape that this executable expects.
+//!
+//! aya takes whatever is pinned under a map's name: a larger value in the kernel then overruns the reader's
+//! buffer. So shapes are compared before anything is loaded or read.
+
+use aya::maps::MapData;
+use aya_obj::Object;
+use bridge_common::maps::{EVENTS, FDB, PINNED};
+
+use super::{
+    PinDir,
+    error::{Error, Result, words},
+};
+
+/// `BPF_F_RDONLY_PROG`, which the kernel sets on every devmap by itself (`dev_map_init_map`).
+const SET_BY_KERNEL: u32 = 0x80;
+
+/// A map's shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Shape {
+    kind: u32,
+    key: u32,
+    value: u32,
+    entries: u32,
+    flags: u32,
+}
+
+/// What is pinned, against what we would pin.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing.
+    Nothing,
+    /// Every map, of our shapes.
+    Same,
+    /// Something else; the text names the first difference.
+    Other(String),
+}
+
+/// Compares the pinned maps of a bridge with those of `object`. `fdb_max` is the wanted size of the FDB, or
+/// `None` for any.
+pub fn compare(pins: &PinDir, object: &[u8], fdb_max: Option<u32>) -> Result<Found> {
+    let object = Object::parse(object).map_err(|error| Error::Object { reason: words(&error) })?;
+    let present = PINNED.iter().filter(|name| pins.map(name).exists()).count();
+    if present == 0 {
+        return Ok(Found::Nothing);
+    }
+    for name in PINNED {
+        let map = object.maps.get(name).ok_or_else(|| Error::Object { reason: format!("no map {name}") })?;
+        let mut expected = Shape {
+            kind: map.map_type(),
+            key: map.key_size(),
+            value: map.value_size(),
+            entries: map.max_entries(),
+            flags: map.map_flags(),
+        };
+        let actual = match shape(pins, name) {
+            Ok(shape) => shape,
+            Err(reason) => return Ok(Found::Other(format!("map {name}: {reason}"))),
+        };
+        if name == FDB {
+            expected.entries = fdb_max.unwrap_or(actual.entries);
+        }
+        // The kernel rounds rings to pages, and so does aya.
+        if name == EVENTS {
+            expected.entries = actual.entries;
+        }
+        if expected != actual {
+            return Ok(Found::Other(format!("map {name} is {actual:?}, not {expected:?}")));
+        }
+    }
+    Ok(Found::Same)
+}
+
+fn shape(pins: &PinDir, name: &str) -> std::result::Result<Shape, String> {
+    let map = MapData::from_pin(pins.map(name)).map_err(|error| words(&error))?;
+    let info = map.info().map_err(|error| words(&error))?;
+    Ok(Shape {
+        kind: info.map_type().map_err(|error| words(&error))? as u32,
+        key: info.key_size(),
+        value: info.value_size(),
+        entries: info.max_entries(),
+        flags: info.map_flags() & !SET_BY_KERNEL,
+    })
+}

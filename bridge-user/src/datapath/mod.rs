@@ -1,0 +1,17 @@
+//! The kernel's half, seen from user space: loading, pinning, attaching, reading and writing tables.
+//!
+//! Invariant: nothing outside this folder knows aya.
+
+mod batch;
+mod error;
+mod events;
+mod layout;
+mod pins;
+mod programs;
+mod tables;
+
+pub use error::{Error, Result};
+pub use events::Events;
+pub use pins::{BridgeName, InvalidBridgeName, PinDir, bpffs};
+pub use programs::{Attachment, Options, Programs, Slot, Start};
+pub use tables::{Station, Tables};

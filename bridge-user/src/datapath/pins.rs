@@ -1,0 +1,198 @@
+//! Where things are pinned: `<bpffs>/xbr/<bridge>/{maps,links}/`.
+//!
+//! bpffs reserves names with dots (`bpf_lookup`), so links are named by port number and slot, and a bridge's
+//! name has no dot.
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use bridge_common::PortId;
+
+use super::{
+    Slot,
+    error::{Error, Result},
+};
+
+/// A bridge's name: 1 to 15 letters, digits, `-` or `_`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BridgeName(String);
+
+/// A text that cannot name a bridge.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} cannot name a bridge: write 1 to 15 letters, digits, '-' or '_', as in xbr0")]
+pub struct InvalidBridgeName(String);
+
+impl FromStr for BridgeName {
+    type Err = InvalidBridgeName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidBridgeName> {
+        let fits = (1..=15).contains(&text.len());
+        let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+        if fits && plain { Ok(Self(text.into())) } else { Err(InvalidBridgeName(text.into())) }
+    }
+}
+
+impl BridgeName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for BridgeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The mount point of the BPF file system: `/sys/fs/bpf` where it is one, else the first of the mount table.
+pub fn bpffs() -> Result<PathBuf> {
+    let path = Path::new("/proc/self/mounts");
+    let mounts = fs::read_to_string(path).map_err(|source| Error::ReadPins { path: path.into(), source })?;
+    let usual = "/sys/fs/bpf";
+    let mut points = mounts.lines().filter_map(|line| {
+        let mut fields = line.split(' ').skip(1);
+        let point = fields.next()?;
+        (fields.next() == Some("bpf")).then_some(point)
+    });
+    let first = points.next().ok_or(Error::NoBpffs)?;
+    let point = if first == usual || points.any(|point| point == usual) { usual } else { first };
+    Ok(point.into())
+}
+
+/// The folder of one bridge.
+#[derive(Clone, Debug)]
+pub struct PinDir {
+    path: PathBuf,
+    bridge: BridgeName,
+}
+
+/// The folder of maps that [`PinDir::commit_maps`] has not put in place yet.
+const NEW_MAPS: &str = "maps_new";
+
+impl PinDir {
+    /// The folder of `bridge`, which need not exist.
+    pub fn of(bridge: &BridgeName) -> Result<Self> {
+        let path = bpffs()?.join("xbr").join(bridge.as_str());
+        Ok(Self { path, bridge: bridge.clone() })
+    }
+
+    /// Every bridge of this machine, of whatever network namespace.
+    pub fn all() -> Result<Vec<Self>> {
+        let root = bpffs()?.join("xbr");
+        let mut found = Vec::new();
+        for name in list(&root)? {
+            if let Ok(bridge) = name.parse::<BridgeName>() {
+                found.push(Self { path: root.join(&name), bridge });
+            }
+        }
+        found.sort_by(|a, b| a.bridge.cmp(&b.bridge));
+        Ok(found)
+    }
+
+    /// The bridge's name.
+    pub fn bridge(&self) -> &BridgeName {
+        &self.bridge
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether there is anything of this bridge.
+    pub fn exists(&self) -> bool {
+        self.path.exists()
+    }
+
+    /// The pin of a map.
+    pub fn map(&self, name: &str) -> PathBuf {
+        self.path.join("maps").join(name)
+    }
+
+    /// The pin of a map of another layout that is being made beside the old one.
+    pub(super) fn new_map(&self, name: &str) -> PathBuf {
+        self.path.join(NEW_MAPS).join(name)
+    }
+
+    /// The pin of a port's link.
+    pub(super) fn link(&self, port: PortId, slot: Slot) -> PathBuf {
+        self.path.join("links").join(format!("{}_{}", port.0, slot.pin_name()))
+    }
+
+    /// Makes the folders.
+    pub(super) fn make(&self) -> Result<()> {
+        for folder in ["maps", "links"] {
+            make_dir(&self.path.join(folder))?;
+        }
+        Ok(())
+    }
+
+    /// Makes an empty folder for maps of another layout.
+    pub(super) fn begin_maps(&self) -> Result<()> {
+        let folder = self.path.join(NEW_MAPS);
+        remove_dir(&folder)?;
+        make_dir(&folder)
+    }
+
+    /// Puts the maps of the new layout in the old ones' place.
+    pub(super) fn commit_maps(&self) -> Result<()> {
+        let (from, to) = (self.path.join(NEW_MAPS), self.path.join("maps"));
+        remove_dir(&to)?;
+        fs::rename(&from, &to).map_err(|source| Error::MakePins { path: to, source })
+    }
+
+    /// Removes every pin: what is attached by its link alone is detached.
+    pub fn remove(&self) -> Result<()> {
+        remove_dir(&self.path)?;
+        // Other bridges may live beside it: then the parent stays.
+        if let Some(parent) = self.path.parent() {
+            let _ = fs::remove_dir(parent);
+        }
+        Ok(())
+    }
+}
+
+fn list(folder: &Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(Error::ReadPins { path: folder.into(), source }),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|source| Error::ReadPins { path: folder.into(), source })?;
+        names.extend(entry.file_name().into_string());
+    }
+    Ok(names)
+}
+
+fn make_dir(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(|source| Error::MakePins { path: path.into(), source })
+}
+
+fn remove_dir(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(Error::RemovePins { path: path.into(), source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bridge_name_can_be_a_folder_of_bpffs() {
+        for good in ["xbr0", "a", "vm-net_1", "abcdefghijklmno"] {
+            assert_eq!(good.parse::<BridgeName>().unwrap().as_str(), good);
+        }
+        for bad in ["", ".", "..", "a.b", "a/b", "a b", "abcdefghijklmnop", "é"] {
+            assert!(bad.parse::<BridgeName>().is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! Loading the programs and holding them to devices.
+
+use std::{fmt, io};
+
+use aya::{
+    Ebpf, EbpfLoader, include_bytes_aligned,
+    programs::{
+        LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode,
+        links::{FdLink, LinkError, PinnedLink},
+        tc::{SchedClassifierLink, TcAttachOptions},
+        xdp::XdpLink,
+    },
+};
+use bridge_common::{
+    PortId,
+    maps::{self, programs},
+};
+
+use super::{
+    PinDir, Tables,
+    error::{Error, Result, errno, words},
+    layout::{self, Found},
+};
+
+/// The programs, compiled by `build.rs`.
+pub(super) static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/xbr-bpf"));
+#[cfg(feature = "lab")]
+static OBJECT_WITH_OTHER_TAG: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/xbr-bpf-other-tag"));
+
+/// A place on a device where a program sits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Slot {
+    /// tcx ingress.
+    Ingress,
+    /// tcx egress; the uplink only.
+    Egress,
+    /// Native XDP, frames in one buffer.
+    Xdp,
+    /// Native XDP, jumbo frames in several buffers. The same place as [`Self::Xdp`], another program.
+    XdpFrags,
+}
+
+impl Slot {
+    /// XDP and its variant share a pin, as they share the place.
+    pub(super) const fn pin_name(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Egress => "egress",
+            Self::Xdp | Self::XdpFrags => "xdp",
+        }
+    }
+
+    const fn program(self, port: PortId) -> &'static str {
+        match self {
+            Self::Ingress if port.is_guest() => programs::PORT,
+            Self::Ingress => programs::WIRE,
+            Self::Egress => programs::HOST,
+            Self::Xdp => programs::XDP,
+            Self::XdpFrags => programs::XDP_FRAGS,
+        }
+    }
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ingress => "tcx ingress",
+            Self::Egress => "tcx egress",
+            Self::Xdp | Self::XdpFrags => "native XDP",
+        })
+    }
+}
+
+/// What to load.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How many stations the FDB holds.
+    pub fdb_max: u32,
+    /// What the programs take for the time, in nanoseconds; 0 for the kernel's clock.
+    #[cfg(feature = "lab")]
+    pub clock: u64,
+    /// Redirect in XDP without asking the checksum guard.
+    #[cfg(feature = "lab")]
+    pub no_guard: bool,
+    /// Load the programs that do the same under another tag.
+    #[cfg(feature = "lab")]
+    pub other_tag: bool,
+}
+
+impl Options {
+    /// The programs as users run them.
+    pub const fn new(fdb_max: u32) -> Self {
+        Self {
+            fdb_max,
+            #[cfg(feature = "lab")]
+            clock: 0,
+            #[cfg(feature = "lab")]
+            no_guard: false,
+            #[cfg(feature = "lab")]
+            other_tag: false,
+        }
+    }
+
+    #[cfg(feature = "lab")]
+    fn object(&self) -> &'static [u8] {
+        if self.other_tag { OBJECT_WITH_OTHER_TAG } else { OBJECT }
+    }
+
+    #[cfg(not(feature = "lab"))]
+    fn object(&self) -> &'static [u8] {
+        OBJECT
+    }
+}
+
+/// How a bridge came up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// From nothing.
+    Fresh,
+    /// Took over maps and links that it found.
+    Adopted,
+    /// Found maps of another shape, for this reason, and carried their content over.
+    Rebuilt(String),
+}
+
+/// Whether a program now sits in a slot for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attachment {
+    /// Newly attached.
+    New,
+    /// Replaced the program of a live link, without a gap.
+    Replaced,
+}
+
+/// The loaded programs of one bridge.
+pub struct Programs {
+    ebpf: Ebpf,
+    pins: PinDir,
+    rebuilding: bool,
+}
+
+impl Programs {
+    /// Loads the programs over the bridge's pinned maps, or over new ones. Nothing is attached yet.
+    pub fn load(pins: &PinDir, options: &Options) -> Result<(Self, Tables, Start)> {
+        let found = layout::compare(pins, options.object(), Some(options.fdb_max))?;
+        pins.make()?;
+        let rebuilding = matches!(found, Found::Other(_));
+        if rebuilding {
+            pins.begin_maps()?;
+        }
+        let pin = |name: &str| if rebuilding { pins.new_map(name) } else { pins.map(name) };
+        let ebpf = load(options, &pin)?;
+        let mut tables = Tables::open_at(pin)?;
+        let start = match found {
+            Found::Nothing => Start::Fresh,
+            Found::Same => Start::Adopted,
+            Found::Other(reason) => {
+                carry_over(pins, &mut tables)?;
+                Start::Rebuilt(reason)
+            }
+        };
+        let mut programs = Self { ebpf, pins: pins.clone(), rebuilding };
+        programs.verify_all()?;
+        Ok((programs, tables, start))
+    }
+
+    /// To be called when every link runs the new programs: only now may the old maps go.
+    pub fn settle(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.rebuilding) { self.pins.commit_maps() } else { Ok(()) }
+    }
+
+    fn verify_all(&mut self) -> Result<()> {
+        for name in [programs::PORT, programs::WIRE, programs::HOST] {
+            let program: &mut SchedClassifier = named(&mut self.ebpf, name)?;
+            program.load().map_err(|error| Error::Verify { program: name, reason: words(&error) })?;
+        }
+        for name in [programs::XDP, programs::XDP_FRAGS] {
+            let program: &mut Xdp = named(&mut self.ebpf, name)?;
+            program.load().map_err(|error| Error::Verify { program: name, reason: words(&error) })?;
+        }
+        Ok(())
+    }
+
+    /// Whether something of ours is pinned for this slot.
+    pub fn is_attached(&self, port: PortId, slot: Slot) -> bool {
+        self.pins.link(port, slot).exists()
+    }
+
+    /// Puts a program into a slot of a device: by replacing the one of a live link, else anew.
+    pub fn attach(&mut self, port: PortId, slot: Slot, interface: &str, ifindex: u32) -> Result<Attachment> {
+        let path = self.pins.link(port, slot);
+        match PinnedLink::from_pin(&path) {
+            Ok(pinned) => match self.replace(pinned, port, slot, interface)? {
+                true => return Ok(Attachment::Replaced),
+                // The device went away and took the attachment along; only the pin is left.
+                false => self.unpin(port, slot)?,
+            },
+            Err(LinkError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::OpenMap { map: "link", reason: words(&error) }),
+        }
+        let link = match slot {
+            Slot::Ingress => self.attach_tc(slot.program(port), TcAttachType::Ingress, interface),
+            Slot::Egress => self.attach_tc(slot.program(port), TcAttachType::Egress, interface),
+            Slot::Xdp | Slot::XdpFrags => self.attach_xdp(slot.program(port), ifindex),
+        };
+        let link = link.map_err(|error| attach_error(&error, slot, interface))?;
+        link.pin(&path).map_err(|error| Error::Pin { path, reason: words(&error) })?;
+        Ok(Attachment::New)
+    }
+
+    /// False if the link is severed: its device is gone.
+    fn replace(&mut self, pinned: PinnedLink, port: PortId, slot: Slot, interface: &str) -> Result<bool> {
+        let failed = |reason| Error::Replace { interface: interface.into(), slot, reason };
+        let wrong_kind = |error: LinkError| failed(words(&error));
+        let link = FdLink::from(pinned);
+        let program = slot.program(port);
+        let outcome = match slot {
+            Slot::Ingress | Slot::Egress => {
+                let link = SchedClassifierLink::try_from(link).map_err(wrong_kind)?;
+                let program: &mut SchedClassifier = named(&mut self.ebpf, program)?;
+                program.attach_to_link(link).and_then(|id| program.take_link(id)).map(drop)
+            }
+            Slot::Xdp | Slot::XdpFrags => {
+                let link = XdpLink::try_from(link).map_err(wrong_kind)?;
+                let program: &mut Xdp = named(&mut self.ebpf, program)?;
+                program.attach_to_link(link).and_then(|id| program.take_link(id)).map(drop)
+            }
+        };
+        match outcome {
+            Ok(()) => Ok(true),
+            Err(error) if errno(&error) == Some(libc::ENOLINK) => Ok(false),
+            Err(error) => Err(failed(words(&error))),
+        }
+    }
+
+    fn attach_tc(
+        &mut self,
+        name: &'static str,
+        at: TcAttachType,
+        interface: &str,
+    ) -> Result<FdLink, ProgramError> {
+        let program: &mut SchedClassifier = program(&mut self.ebpf, name)?;
+        let order = TcAttachOptions::TcxOrder(LinkOrder::default());
+        let id = program.attach_with_options(interface, at, order)?;
+        let link = program.take_link(id)?;
+        link.try_into().map_err(|error: LinkError| io::Error::other(words(&error)).into())
+    }
+
+    fn attach_xdp(&mut self, name: &'static str, ifindex: u32) -> Result<FdLink, ProgramError> {
+        let program: &mut Xdp = program(&mut self.ebpf, name)?;
+        let id = program.attach_to_if_index(ifindex, XdpMode::Driver)?;
+        let link = program.take_link(id)?;
+        // aya falls back to a netlink attachment on EINVAL, which would die with us: it goes again when the
+        // link is dropped here, and we say what happened.
+        link.try_into().map_err(|_: LinkError| io::Error::from_raw_os_error(libc::EINVAL).into())
+    }
+
+    /// Takes the program out of a slot. Nothing there is fine.
+    pub fn detach(&mut self, port: PortId, slot: Slot) -> Result<()> {
+        self.unpin(port, slot)
+    }
+
+    fn unpin(&self, port: PortId, slot: Slot) -> Result<()> {
+        match std::fs::remove_file(self.pins.link(port, slot)) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(Error::Detach { port: port.0, slot, reason: error.to_string() }),
+        }
+    }
+}
+
+/// Takes a bridge's links away without loading anything, for a bridge whose controller is dead.
+pub(super) fn load(options: &Options, pin: &impl Fn(&str) -> std::path::PathBuf) -> Result<Ebpf> {
+    let mut loader = EbpfLoader::new();
+    loader.map_max_entries(maps::FDB, options.fdb_max);
+    for name in maps::PINNED {
+        loader.map_pin_path(name, pin(name));
+    }
+    #[cfg(feature = "lab")]
+    let (clock, no_guard) = (options.clock, u64::from(options.no_guard));
+    #[cfg(feature = "lab")]
+    loader.override_global(maps::constants::CLOCK, &clock, true).override_global(
+        maps::constants::NO_GUARD,
+        &no_guard,
+        true,
+    );
+    loader.load(options.object()).map_err(|error| Error::Load { reason: words(&error) })
+}
+
+/// Copies what another layout's tables hold, as far as it can be read.
+fn carry_over(pins: &PinDir, tables: &mut Tables) -> Result<()> {
+    // Only the FDB's size may differ for this to succeed; other shapes have no reader here (yet).
+    let old = match Tables::open(pins) {
+        Ok(old) => old,
+        Err(Error::OtherLayout { reason, .. }) => {
+            tracing::warn!(reason, "the old tables cannot be read; stations are learned anew");
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
+    tables.set_config(old.config()?)?;
+    tables.set_bridge(old.bridge()?)?;
+    tables.set_port(PortId::HOST, old.port(PortId::HOST)?)?;
+    for (id, record) in old.records()? {
+        let port = old.port(id)?;
+        tables.set_record(id, record)?;
+        tables.set_port(id, port)?;
+        tables.set_port_of(port.ifindex, Some(id))?;
+    }
+    let mut stations = old.stations()?;
+    // The ones that the operator wrote first, should the new table be smaller.
+    stations.sort_by_key(|station| (!station.entry.is_static(), std::cmp::Reverse(station.entry.last_seen)));
+    stations.truncate(tables.fdb_max() as usize);
+    tables.set_stations(&stations)
+}
+
+fn attach_error(error: &ProgramError, slot: Slot, interface: &str) -> Error {
+    Error::Attach { interface: interface.into(), slot, errno: errno(error), reason: words(error) }
+}
+
+fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, ProgramError>
+where
+    &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
+{
+    let absent = || ProgramError::from(io::Error::other(format!("no program {name} in the object")));
+    ebpf.program_mut(name).ok_or_else(absent)?.try_into()
+}
+
+fn named<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P>
+where
+    &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
+{
+    program(ebpf, name).map_err(|error| Error::Object { reason: words(&error) })
+}

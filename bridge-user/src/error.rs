@@ -1,0 +1,80 @@
+//! What a verb can end with, and the exit code that it gives.
+
+use std::{fmt, io};
+
+use crate::{control, datapath, link};
+
+/// The library's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Bad input: one clear sentence and what to do instead. Nothing was changed. Exit code 2.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// One sentence, without a full stop.
+    pub message: String,
+    /// What to do instead.
+    pub hint: Option<String>,
+}
+
+impl Refusal {
+    /// A refusal with a hint.
+    pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: Some(hint.into()) }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if let Some(hint) = &self.hint {
+            write!(f, "\nhint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// Everything that can go wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Bad input.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    /// A device said no.
+    #[error("{0}")]
+    Link(#[from] link::Error),
+    /// The BPF half said no.
+    #[error("{0}")]
+    Datapath(#[from] datapath::Error),
+    /// The controller could not be asked.
+    #[error("{0}")]
+    Control(#[from] control::client::Error),
+    /// The controller said no.
+    #[error("{0}")]
+    Controller(String),
+    /// The control socket, the metrics port or a file.
+    #[error("cannot {what}: {source}")]
+    Io {
+        /// What was tried, in words that follow "cannot".
+        what: String,
+        /// The kernel's words.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// 2 for bad input, 1 for everything else.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Refused(_) => 2,
+            _ => 1,
+        }
+    }
+
+    /// What failed, for an I/O error.
+    pub fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io { what, source }
+    }
+}
