@@ -40,10 +40,8 @@ pub const OWN_TAG: u16 = 0x7862;
 
 /// The names of the programs.
 pub mod programs {
-    /// XDP, frames in one buffer.
+    /// XDP of every device.
     pub const XDP: &str = "xbr_xdp";
-    /// XDP, jumbo frames in several buffers.
-    pub const XDP_FRAGS: &str = "xbr_xdp_frags";
     /// tcx ingress of a guest's port.
     pub const PORT: &str = "xbr_port";
     /// tcx ingress of the uplink.

@@ -2,7 +2,7 @@
 //!
 //! | program | hook | its frames |
 //! |---|---|---|
-//! | [`xbr_xdp`], [`xbr_xdp_frags`] | XDP of the uplink or of a guest's port | those with two ends that take XDP |
+//! | [`xbr_xdp`] | XDP of the uplink or of a guest's port | those with two ends that take XDP |
 //! | [`xbr_port`] | tcx ingress of a guest's port | the rest of what guests send |
 //! | [`xbr_wire`] | tcx ingress of the uplink | the rest of what the outside sends |
 //! | [`xbr_host`] | tcx egress of the uplink | what the host sends |
@@ -25,15 +25,11 @@ use aya_ebpf::{
 };
 use bridge_common::PortId;
 
-/// XDP for devices whose frames lie in one buffer.
-#[xdp]
-pub fn xbr_xdp(ctx: XdpContext) -> u32 {
-    xdp::forward(&ctx)
-}
-
-/// XDP for jumbo frames, which may lie in several buffers.
+/// One program for all of XDP. It declares that it knows of frames in several buffers, or drivers would refuse
+/// it at a jumbo MTU. A second variant without that could not share the devmap: the kernel ties a devmap to
+/// one kind (`__bpf_prog_map_compatible`).
 #[xdp(frags)]
-pub fn xbr_xdp_frags(ctx: XdpContext) -> u32 {
+pub fn xbr_xdp(ctx: XdpContext) -> u32 {
     xdp::forward(&ctx)
 }
 

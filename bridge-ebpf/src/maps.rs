@@ -44,8 +44,19 @@ pub struct Budget {
 #[map]
 pub static EVENT_BUDGET: Array<Budget> = Array::with_max_entries(MAX_PORTS, 0);
 
+/// The last search for expired entries.
+#[repr(C)]
+pub struct Reclaim {
+    /// When it began, in nanoseconds.
+    pub last: u64,
+    /// Elements that it looked at.
+    pub visited: u64,
+    /// Elements that it freed.
+    pub freed: u64,
+}
+
 #[map]
-pub static RECLAIM: Array<u64> = Array::with_max_entries(1, 0);
+pub static RECLAIM: Array<Reclaim> = Array::with_max_entries(1, 0);
 
 /// The controller's own, which no program reads: see `bridge_common::record`.
 #[map]

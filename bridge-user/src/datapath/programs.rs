@@ -34,19 +34,16 @@ pub enum Slot {
     Ingress,
     /// tcx egress; the uplink only.
     Egress,
-    /// Native XDP, frames in one buffer.
+    /// Native XDP.
     Xdp,
-    /// Native XDP, jumbo frames in several buffers. The same place as [`Self::Xdp`], another program.
-    XdpFrags,
 }
 
 impl Slot {
-    /// XDP and its variant share a pin, as they share the place.
     pub(super) const fn pin_name(self) -> &'static str {
         match self {
             Self::Ingress => "ingress",
             Self::Egress => "egress",
-            Self::Xdp | Self::XdpFrags => "xdp",
+            Self::Xdp => "xdp",
         }
     }
 
@@ -56,7 +53,6 @@ impl Slot {
             Self::Ingress => programs::WIRE,
             Self::Egress => programs::HOST,
             Self::Xdp => programs::XDP,
-            Self::XdpFrags => programs::XDP_FRAGS,
         }
     }
 }
@@ -66,7 +62,7 @@ impl fmt::Display for Slot {
         f.write_str(match self {
             Self::Ingress => "tcx ingress",
             Self::Egress => "tcx egress",
-            Self::Xdp | Self::XdpFrags => "native XDP",
+            Self::Xdp => "native XDP",
         })
     }
 }
@@ -174,16 +170,9 @@ impl Programs {
             let program: &mut SchedClassifier = named(&mut self.ebpf, name)?;
             program.load().map_err(|error| Error::Verify { program: name, reason: words(&error) })?;
         }
-        for name in [programs::XDP, programs::XDP_FRAGS] {
-            let program: &mut Xdp = named(&mut self.ebpf, name)?;
-            program.load().map_err(|error| Error::Verify { program: name, reason: words(&error) })?;
-        }
-        Ok(())
-    }
-
-    /// Whether something of ours is pinned for this slot.
-    pub fn is_attached(&self, port: PortId, slot: Slot) -> bool {
-        self.pins.link(port, slot).exists()
+        let name = programs::XDP;
+        let program: &mut Xdp = named(&mut self.ebpf, name)?;
+        program.load().map_err(|error| Error::Verify { program: name, reason: words(&error) })
     }
 
     /// Puts a program into a slot of a device: by replacing the one of a live link, else anew.
@@ -193,7 +182,7 @@ impl Programs {
             Ok(pinned) => match self.replace(pinned, port, slot, interface)? {
                 true => return Ok(Attachment::Replaced),
                 // The device went away and took the attachment along; only the pin is left.
-                false => self.unpin(port, slot)?,
+                false => self.pins.unpin(port, slot)?,
             },
             Err(LinkError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(Error::OpenMap { map: "link", reason: words(&error) }),
@@ -201,7 +190,7 @@ impl Programs {
         let link = match slot {
             Slot::Ingress => self.attach_tc(slot.program(port), TcAttachType::Ingress, interface),
             Slot::Egress => self.attach_tc(slot.program(port), TcAttachType::Egress, interface),
-            Slot::Xdp | Slot::XdpFrags => self.attach_xdp(slot.program(port), ifindex),
+            Slot::Xdp => self.attach_xdp(slot.program(port), ifindex),
         };
         let link = link.map_err(|error| attach_error(&error, slot, interface))?;
         link.pin(&path).map_err(|error| Error::Pin { path, reason: words(&error) })?;
@@ -220,7 +209,7 @@ impl Programs {
                 let program: &mut SchedClassifier = named(&mut self.ebpf, program)?;
                 program.attach_to_link(link).and_then(|id| program.take_link(id)).map(drop)
             }
-            Slot::Xdp | Slot::XdpFrags => {
+            Slot::Xdp => {
                 let link = XdpLink::try_from(link).map_err(wrong_kind)?;
                 let program: &mut Xdp = named(&mut self.ebpf, program)?;
                 program.attach_to_link(link).and_then(|id| program.take_link(id)).map(drop)
@@ -254,23 +243,9 @@ impl Programs {
         // link is dropped here, and we say what happened.
         link.try_into().map_err(|_: LinkError| io::Error::from_raw_os_error(libc::EINVAL).into())
     }
-
-    /// Takes the program out of a slot. Nothing there is fine.
-    pub fn detach(&mut self, port: PortId, slot: Slot) -> Result<()> {
-        self.unpin(port, slot)
-    }
-
-    fn unpin(&self, port: PortId, slot: Slot) -> Result<()> {
-        match std::fs::remove_file(self.pins.link(port, slot)) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(Error::Detach { port: port.0, slot, reason: error.to_string() }),
-        }
-    }
 }
 
-/// Takes a bridge's links away without loading anything, for a bridge whose controller is dead.
-pub(super) fn load(options: &Options, pin: &impl Fn(&str) -> std::path::PathBuf) -> Result<Ebpf> {
+fn load(options: &Options, pin: &impl Fn(&str) -> std::path::PathBuf) -> Result<Ebpf> {
     let mut loader = EbpfLoader::new();
     loader.map_max_entries(maps::FDB, options.fdb_max);
     for name in maps::PINNED {
