@@ -6,11 +6,14 @@
 //! | [`xbr_port`] | tcx ingress of a guest's port | the rest of what guests send |
 //! | [`xbr_wire`] | tcx ingress of the uplink | the rest of what the outside sends |
 //! | [`xbr_host`] | tcx egress of the uplink | what the host sends |
+//! | [`xbr_xmit`] | tracepoint `xdp_devmap_xmit` | none: it counts what devices refused |
 //!
 //! The verifier rejects a program that could read outside a frame; this crate has one bounds check for each
 //! kind of context, in `packet.rs`.
 #![no_std]
 #![no_main]
+// The program macros emit functions without the comments that stand here.
+#![allow(missing_docs)]
 
 mod account;
 mod maps;
@@ -18,10 +21,11 @@ mod packet;
 mod tables;
 mod tc;
 mod xdp;
+mod xmit;
 
 use aya_ebpf::{
-    macros::{classifier, xdp},
-    programs::{TcContext, XdpContext},
+    macros::{classifier, raw_tracepoint, xdp},
+    programs::{RawTracePointContext, TcContext, XdpContext},
 };
 use bridge_common::PortId;
 
@@ -59,6 +63,13 @@ pub fn xbr_host(ctx: TcContext) -> i32 {
         return tc::LET_THROUGH;
     }
     tc::forward(&ctx, PortId::HOST)
+}
+
+/// What XDP redirected and a device did not take.
+#[raw_tracepoint(tracepoint = "xdp_devmap_xmit")]
+pub fn xbr_xmit(ctx: RawTracePointContext) -> i32 {
+    xmit::count_lost(&ctx);
+    0
 }
 
 #[panic_handler]

@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use bridge_common::{
     Config, FdbEntry, FdbKey, Port, PortCounters,
-    maps::{DEFAULT_FDB_MAX, EVENT_RING_BYTES},
+    maps::{DEFAULT_FDB_MAX, EVENT_RING_BYTES, constants::NetOffsets},
     port::MAX_PORTS,
     record::{BridgeRecord, PortRecord},
 };
@@ -73,6 +73,10 @@ static CLOCK: Global<u64> = Global::new(0);
 /// See `bridge_common::maps::constants`.
 #[unsafe(no_mangle)]
 static NO_GUARD: Global<u64> = Global::new(0);
+
+/// See `bridge_common::maps::constants`.
+#[unsafe(no_mangle)]
+pub static NET_OFFSETS: Global<NetOffsets> = Global::new(NetOffsets::NONE);
 
 /// The FDB's clock. Coarse: it costs a read where the fine one asks the hardware, and ages are in seconds.
 #[inline(always)]

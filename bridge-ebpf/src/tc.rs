@@ -9,11 +9,8 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use bridge_common::{
-    Config, DropReason, Frame, Port, PortId, Verdict, commit, decide,
-    forward::leave,
-    frame::Segments,
-    maps::OWN_TAG,
-    port::Ports as _,
+    Config, DropReason, Frame, Port, PortId, Verdict, commit, decide, forward::leave, frame::Segments,
+    maps::OWN_TAG, port::Ports as _,
 };
 
 use crate::{
@@ -26,7 +23,7 @@ use crate::{
 /// Not ours to decide: the next program, then the stack or the wire.
 pub const LET_THROUGH: i32 = TC_ACT_UNSPEC;
 /// Ends here.
-const CONSUME: i32 = TC_ACT_SHOT as i32;
+const CONSUME: i32 = TC_ACT_SHOT;
 
 /// `skb->pkt_type` of the host's own multicast that loops back (`dev_loopback_xmit`).
 const PACKET_LOOPBACK: u32 = 5;

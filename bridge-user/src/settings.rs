@@ -1,5 +1,9 @@
 //! temporary
-use crate::{control::protocol::{HookChoice, TapOptions}, datapath::BridgeName, link::InterfaceName};
+use crate::{
+    control::protocol::{HookChoice, TapOptions},
+    datapath::BridgeName,
+    link::InterfaceName,
+};
 use std::net::SocketAddr;
 
 /// s

@@ -5,7 +5,10 @@ use bridge_common::{
     record::{Origin, PortRecord, Undo},
 };
 
-use super::{Bridge, ports::{chosen, recorded}};
+use super::{
+    Bridge,
+    ports::{chosen, recorded},
+};
 use crate::{
     Refusal, Result,
     datapath::Slot,
@@ -78,7 +81,8 @@ impl Bridge {
         let ipv6_disabled = if id.is_guest() { sysctl::ipv6_disabled(&link.name)? } else { None };
         let mut member = Member::new(id, link, record.origin, recorded(chosen(&record)), ipv6_disabled);
         // Somebody else made it this time.
-        member.record.undo = member.record.undo.with(Undo::CREATED, false).with(Undo::WAS_UP, link.up && id.is_guest());
+        member.record.undo =
+            member.record.undo.with(Undo::CREATED, false).with(Undo::WAS_UP, link.up && id.is_guest());
         let choice = self.choice_for(&member)?;
         member.guard = choice.guard;
         self.hands.perform(member.steps())?;
@@ -91,7 +95,9 @@ impl Bridge {
     /// Ports of an earlier configuration that this one does not have. Those added by hand stay.
     fn drop_unconfigured(&mut self) -> Result<()> {
         let uplink = self.settings.uplink.clone();
-        let wanted = |name: &str| name == uplink.as_str() || self.settings.ports.iter().any(|port| port.ifname.as_str() == name);
+        let wanted = |name: &str| {
+            name == uplink.as_str() || self.settings.ports.iter().any(|port| port.ifname.as_str() == name)
+        };
         let records = self.hands.tables.records()?;
         let unwanted: Vec<_> = records
             .iter()
@@ -120,6 +126,7 @@ fn adoption(member: &Member) -> Vec<Act> {
     if member.id == PortId::UPLINK {
         acts.push(attach(Slot::Egress));
         acts.push(Act::Facts(PortId::HOST, member.host_facts()));
+        acts.push(Act::Attach(PortId::HOST, Slot::Xmit, member.name.clone(), 0));
     }
     acts.push(attach(Slot::Ingress));
     if let Some(slot) = member.xdp {

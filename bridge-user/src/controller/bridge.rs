@@ -47,7 +47,7 @@ impl Bridge {
         let links = Links::open()?;
         let uplink = Self::validate(&settings, &links, &pins)?;
         let found = pins.exists();
-        let loaded = Programs::load(&pins, &options(&settings));
+        let loaded = Programs::load(&pins, &options(&settings, namespace::cookie()?));
         let (programs, tables, start) = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
@@ -102,7 +102,8 @@ impl Bridge {
     }
 
     fn bring_up(&mut self, uplink: &Link, fresh: bool) -> Result<()> {
-        let mac = uplink.mac.ok_or_else(|| Error::Controller(format!("{} has no MAC address", uplink.name)))?;
+        let mac =
+            uplink.mac.ok_or_else(|| Error::Controller(format!("{} has no MAC address", uplink.name)))?;
         self.hands.tables.set_bridge(BridgeRecord { namespace: namespace::cookie()? })?;
         self.configure(mac)?;
         if fresh {
@@ -143,7 +144,10 @@ impl Bridge {
             .find(|id| !self.members.contains_key(id) && !self.absent.contains_key(id))
             .ok_or_else(|| {
                 Refusal::new(
-                    format!("bridge {} has {MAX_PORTS} ports, which is all it can have", self.settings.bridge),
+                    format!(
+                        "bridge {} has {MAX_PORTS} ports, which is all it can have",
+                        self.settings.bridge
+                    ),
                     "take a port away first, or start a second bridge with another uplink",
                 )
                 .into()
@@ -185,17 +189,17 @@ impl Bridge {
 }
 
 #[cfg(feature = "lab")]
-fn options(settings: &Settings) -> Options {
+fn options(settings: &Settings, namespace: u64) -> Options {
     let lab = &settings.lab;
     Options {
         clock: lab.clock,
         no_guard: lab.no_guard,
         other_tag: lab.other_tag,
-        ..Options::new(settings.fdb_max)
+        ..Options::new(settings.fdb_max, namespace)
     }
 }
 
 #[cfg(not(feature = "lab"))]
-fn options(settings: &Settings) -> Options {
-    Options::new(settings.fdb_max)
+fn options(settings: &Settings, namespace: u64) -> Options {
+    Options::new(settings.fdb_max, namespace)
 }

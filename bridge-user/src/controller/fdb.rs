@@ -3,11 +3,7 @@
 use bridge_common::{FdbEntry, FdbEvent, FdbEventKind, FdbKey, Mac, PortId, fdb::FdbFlags};
 
 use super::{Bridge, sweep::now};
-use crate::{
-    Refusal, Result,
-    control::Event,
-    datapath::Station,
-};
+use crate::{Refusal, Result, control::Event, datapath::Station};
 
 impl Bridge {
     /// Passes the kernel's events on.
@@ -17,13 +13,16 @@ impl Bridge {
         }
         for event in events {
             let Some(kind) = FdbEventKind::from_raw(event.kind) else { continue };
-            let row = Station { key: event.key, entry: FdbEntry::new(event.port, FdbFlags::default(), event.time) };
+            let row =
+                Station { key: event.key, entry: FdbEntry::new(event.port, FdbFlags::default(), event.time) };
             let plain = || self.station_event(&row, None);
             self.tell(match kind {
                 FdbEventKind::Learned => Event::Learned(plain()),
                 FdbEventKind::Moved => Event::Moved(self.station_event(&row, Some(event.from))),
                 FdbEventKind::RefusedFull => Event::RefusedFull(plain()),
-                FdbEventKind::RefusedStatic => Event::RefusedStatic(self.station_event(&row, Some(event.from))),
+                FdbEventKind::RefusedStatic => {
+                    Event::RefusedStatic(self.station_event(&row, Some(event.from)))
+                }
             });
         }
     }
@@ -82,10 +81,8 @@ impl Bridge {
 }
 
 fn station_key(mac: &str, vlan: u16) -> Result<FdbKey> {
-    let parsed: Mac = mac.parse().map_err(|error| Refusal {
-        message: format!("{mac:?} is {error}"),
-        hint: None,
-    })?;
+    let parsed: Mac =
+        mac.parse().map_err(|error| Refusal { message: format!("{mac:?} is {error}"), hint: None })?;
     if !parsed.is_station() {
         return Err(Refusal::new(
             format!("{mac} is no station's address"),

@@ -107,7 +107,8 @@ impl Bridge {
             self.configure(mac)?;
             self.tell_port(Event::PortChanged, PortId::UPLINK, format!("MAC address {mac}"));
         }
-        let ours = self.members.get(&PortId::UPLINK).is_some_and(|member| member.record.undo.has(Undo::PROMISC));
+        let ours =
+            self.members.get(&PortId::UPLINK).is_some_and(|member| member.record.undo.has(Undo::PROMISC));
         // The flag is not counted: whoever clears it clears ours, and guests would fall silent.
         if ours && !link.promiscuous {
             self.hands.links.set_promiscuous(link.index, true)?;

@@ -93,7 +93,13 @@ impl Hands {
         })
     }
 
-    fn attach(&mut self, id: PortId, slot: crate::datapath::Slot, name: &InterfaceName, ifindex: u32) -> Result<()> {
+    fn attach(
+        &mut self,
+        id: PortId,
+        slot: crate::datapath::Slot,
+        name: &InterfaceName,
+        ifindex: u32,
+    ) -> Result<()> {
         let Some(programs) = &mut self.programs else {
             return Err(Error::Controller(format!("no programs are loaded to attach to {name}")));
         };

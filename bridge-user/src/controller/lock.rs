@@ -9,11 +9,7 @@ use std::{
 
 use tokio::net::UnixListener;
 
-use crate::{
-    Error, Refusal, Result,
-    control::socket_path,
-    datapath::BridgeName,
-};
+use crate::{Error, Refusal, Result, control::socket_path, datapath::BridgeName};
 
 /// Held for as long as the controller lives; the kernel lets go of it when it dies.
 pub struct Lock(#[allow(dead_code)] File);

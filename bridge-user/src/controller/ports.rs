@@ -203,7 +203,8 @@ impl Bridge {
     /// Whether we made the device of this port.
     pub(super) fn is_ours(&self, id: PortId) -> bool {
         let undo = self.members.get(&id).map(|member| member.record.undo);
-        undo.or_else(|| self.absent.get(&id).map(|record| record.undo)).is_some_and(|undo| undo.has(Undo::CREATED))
+        undo.or_else(|| self.absent.get(&id).map(|record| record.undo))
+            .is_some_and(|undo| undo.has(Undo::CREATED))
     }
 
     pub(super) fn update_record(&mut self, id: PortId, change: impl Fn(&mut PortRecord)) -> Result<()> {

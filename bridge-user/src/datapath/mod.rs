@@ -3,6 +3,7 @@
 //! Invariant: nothing outside this folder knows aya.
 
 mod batch;
+mod btf;
 mod error;
 mod events;
 mod layout;

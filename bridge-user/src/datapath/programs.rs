@@ -5,7 +5,7 @@ use std::{fmt, io};
 use aya::{
     Ebpf, EbpfLoader, include_bytes_aligned,
     programs::{
-        LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode,
+        LinkOrder, ProgramError, RawTracePoint, SchedClassifier, TcAttachType, Xdp, XdpMode,
         links::{FdLink, LinkError, PinnedLink},
         tc::{SchedClassifierLink, TcAttachOptions},
         xdp::XdpLink,
@@ -13,11 +13,11 @@ use aya::{
 };
 use bridge_common::{
     PortId,
-    maps::{self, programs},
+    maps::{self, constants::NetOffsets, programs},
 };
 
 use super::{
-    PinDir, Tables,
+    PinDir, Tables, btf,
     error::{Error, Result, errno, words},
     layout::{self, Found},
 };
@@ -36,6 +36,8 @@ pub enum Slot {
     Egress,
     /// Native XDP.
     Xdp,
+    /// The tracepoint that tells what devices refused; the machine's, and kept with [`PortId::HOST`].
+    Xmit,
 }
 
 impl Slot {
@@ -44,6 +46,7 @@ impl Slot {
             Self::Ingress => "ingress",
             Self::Egress => "egress",
             Self::Xdp => "xdp",
+            Self::Xmit => "xmit",
         }
     }
 
@@ -53,6 +56,7 @@ impl Slot {
             Self::Ingress => programs::WIRE,
             Self::Egress => programs::HOST,
             Self::Xdp => programs::XDP,
+            Self::Xmit => programs::XMIT,
         }
     }
 }
@@ -63,6 +67,7 @@ impl fmt::Display for Slot {
             Self::Ingress => "tcx ingress",
             Self::Egress => "tcx egress",
             Self::Xdp => "native XDP",
+            Self::Xmit => "the transmit tracepoint",
         })
     }
 }
@@ -72,6 +77,8 @@ impl fmt::Display for Slot {
 pub struct Options {
     /// How many stations the FDB holds.
     pub fdb_max: u32,
+    /// The cookie of the network namespace that the bridge is in.
+    pub namespace: u64,
     /// What the programs take for the time, in nanoseconds; 0 for the kernel's clock.
     #[cfg(feature = "lab")]
     pub clock: u64,
@@ -85,9 +92,10 @@ pub struct Options {
 
 impl Options {
     /// The programs as users run them.
-    pub const fn new(fdb_max: u32) -> Self {
+    pub const fn new(fdb_max: u32, namespace: u64) -> Self {
         Self {
             fdb_max,
+            namespace,
             #[cfg(feature = "lab")]
             clock: 0,
             #[cfg(feature = "lab")]
@@ -170,6 +178,9 @@ impl Programs {
             let program: &mut SchedClassifier = named(&mut self.ebpf, name)?;
             program.load().map_err(|error| Error::Verify { program: name, reason: words(&error) })?;
         }
+        let name = programs::XMIT;
+        let program: &mut RawTracePoint = named(&mut self.ebpf, name)?;
+        program.load().map_err(|error| Error::Verify { program: name, reason: words(&error) })?;
         let name = programs::XDP;
         let program: &mut Xdp = named(&mut self.ebpf, name)?;
         program.load().map_err(|error| Error::Verify { program: name, reason: words(&error) })
@@ -191,6 +202,7 @@ impl Programs {
             Slot::Ingress => self.attach_tc(slot.program(port), TcAttachType::Ingress, interface),
             Slot::Egress => self.attach_tc(slot.program(port), TcAttachType::Egress, interface),
             Slot::Xdp => self.attach_xdp(slot.program(port), ifindex),
+            Slot::Xmit => self.attach_tracepoint(slot.program(port)),
         };
         let link = link.map_err(|error| attach_error(&error, slot, interface))?;
         link.pin(&path).map_err(|error| Error::Pin { path, reason: words(&error) })?;
@@ -209,6 +221,8 @@ impl Programs {
                 let program: &mut SchedClassifier = named(&mut self.ebpf, program)?;
                 program.attach_to_link(link).and_then(|id| program.take_link(id)).map(drop)
             }
+            // A tracepoint's link cannot be given another program: attach anew.
+            Slot::Xmit => return Ok(false),
             Slot::Xdp => {
                 let link = XdpLink::try_from(link).map_err(wrong_kind)?;
                 let program: &mut Xdp = named(&mut self.ebpf, program)?;
@@ -235,6 +249,12 @@ impl Programs {
         link.try_into().map_err(|error: LinkError| io::Error::other(words(&error)).into())
     }
 
+    fn attach_tracepoint(&mut self, name: &'static str) -> Result<FdLink, ProgramError> {
+        let program: &mut RawTracePoint = program(&mut self.ebpf, name)?;
+        let id = program.attach("xdp_devmap_xmit")?;
+        Ok(program.take_link(id)?.into())
+    }
+
     fn attach_xdp(&mut self, name: &'static str, ifindex: u32) -> Result<FdLink, ProgramError> {
         let program: &mut Xdp = program(&mut self.ebpf, name)?;
         let id = program.attach_to_if_index(ifindex, XdpMode::Driver)?;
@@ -251,6 +271,8 @@ fn load(options: &Options, pin: &impl Fn(&str) -> std::path::PathBuf) -> Result<
     for name in maps::PINNED {
         loader.map_pin_path(name, pin(name));
     }
+    let offsets = btf::net_offsets(options.namespace).unwrap_or(NetOffsets::NONE);
+    loader.override_global(maps::constants::NET_OFFSETS, &offsets, true);
     #[cfg(feature = "lab")]
     let (clock, no_guard) = (options.clock, u64::from(options.no_guard));
     #[cfg(feature = "lab")]

@@ -96,7 +96,13 @@ pub const FEATURES: [(&str, Undo); 3] = [
 impl Member {
     /// A device that is to become a port. Which features the XDP layer turns off is found out when it
     /// comes on.
-    pub fn new(id: PortId, link: &Link, origin: Origin, hook: HookChoice, ipv6_disabled: Option<bool>) -> Self {
+    pub fn new(
+        id: PortId,
+        link: &Link,
+        origin: Origin,
+        hook: HookChoice,
+        ipv6_disabled: Option<bool>,
+    ) -> Self {
         let mut record = PortRecord::named(link.name.as_str());
         record.hook = hook as u16;
         record.origin = origin;
@@ -133,7 +139,11 @@ impl Member {
     /// The facts of [`PortId::HOST`], which is reached through this device. What the host takes is not for
     /// the device's MTU to say, as in the Linux bridge (`br_pass_frame_up`).
     pub fn host_facts(&self) -> Port {
-        Port { ifindex: self.ifindex, mtu: u16::MAX.into(), flags: PortFlags::default().with(PortFlags::UP, self.up) }
+        Port {
+            ifindex: self.ifindex,
+            mtu: u16::MAX.into(),
+            flags: PortFlags::default().with(PortFlags::UP, self.up),
+        }
     }
 
     /// Everything that makes the device a port, the XDP layer included.
@@ -150,7 +160,8 @@ impl Member {
         let Self { id, name, ifindex, .. } = self;
         let mut steps = vec![Step::new(Act::Record(*id, self.record), Act::Forget(*id))];
         if self.record.undo.has(Undo::PROMISC) {
-            steps.push(Step::new(Act::Promiscuous(name.clone(), true), Act::Promiscuous(name.clone(), false)));
+            steps
+                .push(Step::new(Act::Promiscuous(name.clone(), true), Act::Promiscuous(name.clone(), false)));
         }
         steps.push(Step::new(
             Act::Facts(PortId::HOST, self.host_facts()),
@@ -160,8 +171,15 @@ impl Member {
         // The host's frames first: what comes in from the wire may be answered at once.
         steps.push(self.attach(Slot::Egress));
         steps.push(self.attach(Slot::Ingress));
+        steps.push(self.watch_devices());
         steps.extend(self.xdp_steps());
         steps
+    }
+
+    /// The tracepoint of what devices refuse, once for the bridge.
+    fn watch_devices(&self) -> Step {
+        let host = PortId::HOST;
+        Step::new(Act::Attach(host, Slot::Xmit, self.name.clone(), 0), Act::Detach(host, Slot::Xmit))
     }
 
     fn guest_steps(&self) -> Vec<Step> {
