@@ -4,6 +4,7 @@
 
 mod batch;
 mod btf;
+mod carry;
 mod error;
 mod events;
 mod layout;

@@ -17,7 +17,7 @@ use bridge_common::{
 };
 
 use super::{
-    PinDir, Tables, btf,
+    PinDir, Tables, btf, carry,
     error::{Error, Result, errno, words},
     layout::{self, Found},
 };
@@ -159,7 +159,7 @@ impl Programs {
             Found::Nothing => Start::Fresh,
             Found::Same => Start::Adopted,
             Found::Other(reason) => {
-                carry_over(pins, &mut tables)?;
+                carry::over(pins, options.object(), &mut tables)?;
                 Start::Rebuilt(reason)
             }
         };
@@ -282,33 +282,6 @@ fn load(options: &Options, pin: &impl Fn(&str) -> std::path::PathBuf) -> Result<
         true,
     );
     loader.load(options.object()).map_err(|error| Error::Load { reason: words(&error) })
-}
-
-/// Copies what another layout's tables hold, as far as it can be read.
-fn carry_over(pins: &PinDir, tables: &mut Tables) -> Result<()> {
-    // Only the FDB's size may differ for this to succeed; other shapes have no reader here (yet).
-    let old = match Tables::open(pins) {
-        Ok(old) => old,
-        Err(Error::OtherLayout { reason, .. }) => {
-            tracing::warn!(reason, "the old tables cannot be read; stations are learned anew");
-            return Ok(());
-        }
-        Err(error) => return Err(error),
-    };
-    tables.set_config(old.config()?)?;
-    tables.set_bridge(old.bridge()?)?;
-    tables.set_port(PortId::HOST, old.port(PortId::HOST)?)?;
-    for (id, record) in old.records()? {
-        let port = old.port(id)?;
-        tables.set_record(id, record)?;
-        tables.set_port(id, port)?;
-        tables.set_port_of(port.ifindex, Some(id))?;
-    }
-    let mut stations = old.stations()?;
-    // The ones that the operator wrote first, should the new table be smaller.
-    stations.sort_by_key(|station| (!station.entry.is_static(), std::cmp::Reverse(station.entry.last_seen)));
-    stations.truncate(tables.fdb_max() as usize);
-    tables.set_stations(&stations)
 }
 
 fn attach_error(error: &ProgramError, slot: Slot, interface: &str) -> Error {
