@@ -1,2 +1,5 @@
-//! xbr
-fn main() {}
+//! `xbr`.
+
+fn main() -> std::process::ExitCode {
+    bridge_user::cli::main()
+}
