@@ -1,11 +1,16 @@
 //! The controller and the command line of xbr.
 
+pub mod cli;
+pub mod clock;
+pub mod config;
 pub mod control;
 pub mod controller;
 pub mod datapath;
 mod error;
 pub mod link;
 pub mod plan;
+pub mod rates;
 pub mod settings;
+pub mod snapshot;
 
 pub use error::{Error, Refusal, Result};

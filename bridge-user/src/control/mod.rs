@@ -4,7 +4,7 @@ pub mod client;
 mod codec;
 pub mod protocol;
 
-pub use codec::{Frames, frames};
+pub use codec::{Frames, ReadError, frames};
 pub use protocol::{Event, Reply, Request, VERSION};
 
 use std::path::PathBuf;

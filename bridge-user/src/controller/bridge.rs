@@ -9,7 +9,7 @@ use bridge_common::{
 };
 use tokio::sync::broadcast;
 
-use super::hands::Hands;
+use super::{checks, hands::Hands};
 use crate::{
     Error, Refusal, Result,
     control::{Event, protocol::PortEvent},
@@ -43,9 +43,10 @@ impl Bridge {
     /// Brings the bridge up: from nothing, or over what a former controller left forwarding. On an error the
     /// machine is as it was before.
     pub fn start(settings: Settings) -> Result<(Self, Start)> {
+        checks::environment()?;
         let pins = PinDir::of(&settings.bridge)?;
         let links = Links::open()?;
-        let uplink = Self::validate(&settings, &links, &pins)?;
+        let (uplink, warnings) = checks::devices(&settings, &links, &pins)?;
         let found = pins.exists();
         let loaded = Programs::load(&pins, &options(&settings, namespace::cookie()?));
         let (programs, tables, start) = match loaded {
@@ -70,7 +71,7 @@ impl Bridge {
             settings,
             members: BTreeMap::new(),
             absent: BTreeMap::new(),
-            notes: Vec::new(),
+            notes: warnings.into_iter().map(|warning| format!("warning: {warning}")).collect(),
             news: broadcast::channel(NEWS_KEPT).0,
             next_expiry: 0,
             said: BTreeMap::new(),
@@ -86,19 +87,6 @@ impl Bridge {
                 Err(error)
             }
         }
-    }
-
-    /// Everything that can be refused before anything is changed. Gives the uplink.
-    fn validate(settings: &Settings, links: &Links, pins: &PinDir) -> Result<Link> {
-        let Some(uplink) = links.get(&settings.uplink)? else {
-            return Err(Refusal::new(
-                format!("there is no interface {}", settings.uplink),
-                "`ip link` lists the interfaces of this network namespace",
-            )
-            .into());
-        };
-        let _ = pins;
-        Ok(uplink)
     }
 
     fn bring_up(&mut self, uplink: &Link, fresh: bool) -> Result<()> {

@@ -52,7 +52,7 @@ impl Bridge {
                 self.delete_where(|row| row.key == key)?;
                 Ok(())
             }
-            _ => Err(Refusal::new(format!("there is no station {mac}"), "`xbr fdb show` lists them").into()),
+            _ => Err(Refusal::new(format!("there is no station {mac}"), "xbr fdb show lists them").into()),
         }
     }
 
@@ -73,7 +73,7 @@ impl Bridge {
         self.port_named(ifname).ok_or_else(|| {
             Refusal::new(
                 format!("{ifname} is no port of bridge {}", self.settings.bridge),
-                "`xbr port show` lists the ports; the host is `host`",
+                "xbr port show lists the ports; the host is `host`",
             )
             .into()
         })

@@ -29,11 +29,11 @@ impl Bridge {
     pub(super) fn choice_for(&self, member: &Member) -> Result<Chosen> {
         let link = self.link_of(member)?;
         let choice = chosen(&member.record);
+        let driver = hardware::driver(&link.name)?.map(|driver| driver.name);
         if member.id == PortId::UPLINK {
             let any = self.members.values().any(|member| member.id.is_guest() && member.xdp.is_some());
-            return Ok(hook::uplink(choice, &link, any)?);
+            return Ok(hook::uplink(choice, &link, driver.as_deref(), any)?);
         }
-        let driver = hardware::driver(&link.name)?.map(|driver| driver.name);
         Ok(hook::choose(choice, &link, driver.as_deref())?)
     }
 

@@ -5,7 +5,7 @@ use bridge_common::{
     record::{HookChoice as RecordedHook, Origin, PortRecord, Undo},
 };
 
-use super::Bridge;
+use super::{Bridge, checks};
 use crate::{
     Error, Refusal, Result,
     control::{
@@ -13,7 +13,7 @@ use crate::{
         protocol::{HookChoice, TapOptions},
     },
     link::{self, InterfaceName, Link, sysctl, tap},
-    plan::steps::Member,
+    plan::{steps::Member, validate},
     settings::PortSettings,
 };
 
@@ -55,7 +55,7 @@ impl Bridge {
 
     /// Attaches a device that exists.
     pub(super) fn add_port(&mut self, name: &InterfaceName, hook: HookChoice, origin: Origin) -> Result<()> {
-        let link = self.existing(name)?;
+        let link = checks::existing(name, &self.hands.links)?;
         self.check_port(&link)?;
         self.take_in_guest(&link, hook, origin)
     }
@@ -68,14 +68,9 @@ impl Bridge {
         options: &TapOptions,
         origin: Origin,
     ) -> Result<()> {
-        if let Some(link) = self.hands.links.get(name)? {
-            if !link.is_tap() {
-                return Err(Refusal::new(
-                    format!("{name} exists and is no TAP"),
-                    format!("choose another name, or attach it as it is with `xbr port add {name}`"),
-                )
-                .into());
-            }
+        let existing = self.hands.links.get(name)?;
+        validate::tap(name, existing.as_ref())?;
+        if let Some(link) = existing {
             self.check_port(&link)?;
             return self.take_in_guest(&link, hook, origin);
         }
@@ -104,7 +99,7 @@ impl Bridge {
         options: &TapOptions,
         origin: Origin,
     ) -> Result<()> {
-        let mut link = self.existing(name)?;
+        let mut link = checks::existing(name, &self.hands.links)?;
         let uplink_mtu = self.members.get(&PortId::UPLINK).map(|uplink| uplink.mtu);
         let mtu = options.mtu.or(uplink_mtu).unwrap_or(link.mtu);
         if mtu != link.mtu {
@@ -114,25 +109,24 @@ impl Bridge {
         self.take_in_guest(&link, hook, origin)
     }
 
-    fn existing(&self, name: &InterfaceName) -> Result<Link> {
-        self.hands.links.get(name)?.ok_or_else(|| {
-            Refusal::new(
-                format!("there is no interface {name}"),
-                "`ip link` lists the interfaces of this network namespace",
-            )
-            .into()
-        })
-    }
-
-    fn check_port(&self, link: &Link) -> Result<()> {
-        match self.port_named(link.name.as_str()) {
-            Some(_) => Err(Refusal::new(
+    fn check_port(&mut self, link: &Link) -> Result<()> {
+        if self.port_named(link.name.as_str()).is_some() {
+            return Err(Refusal::new(
                 format!("{} is a port of bridge {} already", link.name, self.settings.bridge),
-                "`xbr port show` lists the ports",
+                "xbr port show lists the ports",
             )
-            .into()),
-            None => Ok(()),
+            .into());
         }
+        let Some(uplink) = self.members.get(&PortId::UPLINK) else { return Ok(()) };
+        let uplink = self.link_of(uplink)?;
+        for warning in checks::port(link, &uplink, &self.hands.pins)? {
+            let warning = format!("warning: {warning}");
+            // A start has said it already.
+            if !self.notes.contains(&warning) {
+                self.notes.push(warning);
+            }
+        }
+        Ok(())
     }
 
     fn take_in_guest(&mut self, link: &Link, hook: HookChoice, origin: Origin) -> Result<()> {
@@ -188,13 +182,13 @@ impl Bridge {
         match self.port_named(name.as_str()) {
             Some(PortId::UPLINK) => Err(Refusal::new(
                 format!("{name} is the uplink of bridge {}", self.settings.bridge),
-                "`xbr down` takes the whole bridge away",
+                "xbr down takes the whole bridge away",
             )
             .into()),
             Some(id) => Ok(id),
             None => Err(Refusal::new(
                 format!("{name} is no port of bridge {}", self.settings.bridge),
-                "`xbr port show` lists the ports",
+                "xbr port show lists the ports",
             )
             .into()),
         }

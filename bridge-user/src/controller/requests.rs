@@ -32,7 +32,7 @@ impl Bridge {
                 if self.port_named(ifname.as_str()).is_some() {
                     return Err(Refusal::new(
                         format!("{ifname} is a port of bridge {} already", self.settings.bridge),
-                        "`xbr port show` lists the ports",
+                        "xbr port show lists the ports",
                     )
                     .into());
                 }

@@ -1,4 +1,10 @@
-//! Planning, without doing: pure functions from what is wanted and what is there to what is to be done.
+//! What is to be done, decided before anything is done: pure functions over recorded facts.
+//!
+//! Invariant: nothing here asks the kernel or changes anything.
 
 pub mod hook;
 pub mod steps;
+pub mod validate;
+
+pub use hook::Chosen;
+pub use validate::{Probe, Warning};

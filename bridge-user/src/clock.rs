@@ -1,0 +1,12 @@
+//! The FDB's clock.
+
+use nix::time::{ClockId, clock_gettime};
+
+/// Now, in nanoseconds of `CLOCK_MONOTONIC`, which is what the programs write into the FDB
+/// (`bpf_ktime_get_ns`).
+pub fn monotonic() -> u64 {
+    // The kernel refuses only clocks that it does not have.
+    let Ok(now) = clock_gettime(ClockId::CLOCK_MONOTONIC) else { return 0 };
+    let (seconds, nanoseconds) = (now.tv_sec() as u64, now.tv_nsec() as u64);
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)
+}
