@@ -25,6 +25,9 @@ use crate::{
 /// After a batch of events the ring is left alone for so long, so that a busy guest wakes us in batches.
 const EVENT_PAUSE: Duration = Duration::from_millis(20);
 
+/// How long the answers of open connections may take at the end.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// How the controller's life ended.
 enum End {
     Signal,
@@ -92,6 +95,12 @@ async fn live(settings: Settings) -> Result<()> {
     };
     server.abort();
     finish(&mut bridge, end, keep)?;
+    // Monitors end with the bridge; whoever asked for the end still has to hear of it.
+    drop(bridge);
+    let hung_up = async { while requests.recv().await.is_some() {} };
+    if tokio::time::timeout(LAST_WORDS, hung_up).await.is_err() {
+        tracing::warn!("a control connection did not end");
+    }
     lock::unlink(&name)
 }
 
