@@ -7,6 +7,7 @@ pub mod control;
 pub mod datapath;
 mod error;
 pub mod link;
+pub mod metrics;
 pub mod plan;
 pub mod rates;
 pub mod settings;
