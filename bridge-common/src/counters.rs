@@ -101,9 +101,12 @@ pub struct PortCounters {
     pub events_suppressed: u64,
     /// Events that found the ring full.
     pub events_lost: u64,
+    /// Frames that XDP redirected here and the device did not take: nobody has it open, or its ring is full.
+    /// They were counted as sent.
+    pub device_refused: u64,
 }
 
-const _: () = assert!(size_of::<PortCounters>() == 8 * (10 + DropReason::COUNT + SlowReason::COUNT));
+const _: () = assert!(size_of::<PortCounters>() == 8 * (11 + DropReason::COUNT + SlowReason::COUNT));
 
 impl PortCounters {
     /// Adds another CPU's share.
@@ -124,5 +127,6 @@ impl PortCounters {
         self.refused_static = self.refused_static.wrapping_add(other.refused_static);
         self.events_suppressed = self.events_suppressed.wrapping_add(other.events_suppressed);
         self.events_lost = self.events_lost.wrapping_add(other.events_lost);
+        self.device_refused = self.device_refused.wrapping_add(other.device_refused);
     }
 }

@@ -7,7 +7,9 @@ pub const HEADER: u32 = 14;
 
 /// A frame's bytes. Reads are checked against the end of the frame; there is no other way to read it.
 pub trait Packet {
-    /// The `N` bytes at `offset` from the destination address, if the frame has them.
+    /// The `N` bytes at `offset` from the destination address, if the frame has them. `N` is at least 2: for
+    /// the verifier, a byte before the end of a frame is none (`find_good_pkt_pointers` learns no range from
+    /// `pointer < end`).
     fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]>;
 }
 
@@ -139,19 +141,19 @@ fn header_length(packet: &impl Packet) -> Option<u32> {
     let (kind, network) = ether::network(packet)?;
     let (next, transport) = match kind {
         ether::IPV4 => {
-            let [first] = packet.load(network)?;
-            let [next] = packet.load(network + 9)?;
+            let [first, _] = packet.load(network)?;
+            let [next, _] = packet.load(network + 9)?;
             (next, network + (first as u32 & 0x0f) * 4)
         }
         ether::IPV6 => {
-            let [next] = packet.load(network + 6)?;
+            let [next, _] = packet.load(network + 6)?;
             (next, network + 40)
         }
         _ => return None,
     };
     match next {
         protocol::TCP => {
-            let [offset] = packet.load(transport + 12)?;
+            let [offset, _] = packet.load(transport + 12)?;
             Some(transport + (offset as u32 >> 4) * 4)
         }
         protocol::UDP => Some(transport + 8),

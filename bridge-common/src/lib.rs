@@ -46,6 +46,7 @@ mod pod {
         crate::Port,
         crate::PortCounters,
         crate::record::BridgeRecord,
-        crate::record::PortRecord
+        crate::record::PortRecord,
+        crate::maps::constants::NetOffsets
     );
 }

@@ -40,22 +40,50 @@ pub const OWN_TAG: u16 = 0x7862;
 
 /// The names of the programs.
 pub mod programs {
-    /// XDP, frames in one buffer.
+    /// XDP of every device.
     pub const XDP: &str = "xbr_xdp";
-    /// XDP, jumbo frames in several buffers.
-    pub const XDP_FRAGS: &str = "xbr_xdp_frags";
     /// tcx ingress of a guest's port.
     pub const PORT: &str = "xbr_port";
     /// tcx ingress of the uplink.
     pub const WIRE: &str = "xbr_wire";
     /// tcx egress of the uplink.
     pub const HOST: &str = "xbr_host";
+    /// The tracepoint of devmap transmissions.
+    pub const XMIT: &str = "xbr_xmit";
 }
 
-/// Load-time constants of the programs, which only a lab changes.
+/// Load-time constants of the programs.
 pub mod constants {
-    /// `u64`: what the programs take for the time, in nanoseconds; 0 for the kernel's clock.
+    /// [`NetOffsets`].
+    pub const NET_OFFSETS: &str = "NET_OFFSETS";
+
+    /// Where the kernel that runs keeps what the transmit tracepoint needs, from its BTF, and the bridge's
+    /// network namespace.
+    #[repr(C)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct NetOffsets {
+        /// The namespace's cookie; 0 where nothing is to be counted.
+        pub namespace: u64,
+        /// Bytes from a `struct net_device` to its `nd_net`.
+        pub device_net: u32,
+        /// Bytes from a `struct net_device` to its `ifindex`.
+        pub device_ifindex: u32,
+        /// Bytes from a `struct net` to its `net_cookie`.
+        pub net_cookie: u32,
+        /// Nothing; makes the size a multiple of the alignment.
+        pub padding: u32,
+    }
+
+    impl NetOffsets {
+        /// Nothing is counted.
+        pub const NONE: Self =
+            Self { namespace: 0, device_net: 0, device_ifindex: 0, net_cookie: 0, padding: 0 };
+    }
+
+    const _: () = assert!(size_of::<NetOffsets>() == 24);
+
+    /// `u64`, for the lab: what the programs take for the time, in nanoseconds; 0 for the kernel's clock.
     pub const CLOCK: &str = "CLOCK";
-    /// `u32`: 1 to redirect in XDP without asking [`crate::guard`].
+    /// `u64`, for the lab: 1 to redirect in XDP without asking [`crate::guard`].
     pub const NO_GUARD: &str = "NO_GUARD";
 }

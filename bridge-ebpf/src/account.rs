@@ -48,6 +48,14 @@ pub fn slowed(port: PortId, reason: SlowReason) {
     }
 }
 
+/// A device did not take what XDP redirected to it.
+#[inline(always)]
+pub fn refused_by_device(port: PortId, frames: u64) {
+    if let Some(counters) = counters(port) {
+        counters.device_refused += frames;
+    }
+}
+
 /// A station was learned, moved or refused.
 #[inline(always)]
 pub fn reported(report: &Report, key: &FdbKey, port: PortId, now: u64) {

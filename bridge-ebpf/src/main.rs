@@ -2,15 +2,18 @@
 //!
 //! | program | hook | its frames |
 //! |---|---|---|
-//! | [`xbr_xdp`], [`xbr_xdp_frags`] | XDP of the uplink or of a guest's port | those with two ends that take XDP |
+//! | [`xbr_xdp`] | XDP of the uplink or of a guest's port | those with two ends that take XDP |
 //! | [`xbr_port`] | tcx ingress of a guest's port | the rest of what guests send |
 //! | [`xbr_wire`] | tcx ingress of the uplink | the rest of what the outside sends |
 //! | [`xbr_host`] | tcx egress of the uplink | what the host sends |
+//! | [`xbr_xmit`] | tracepoint `xdp_devmap_xmit` | none: it counts what devices refused |
 //!
 //! The verifier rejects a program that could read outside a frame; this crate has one bounds check for each
 //! kind of context, in `packet.rs`.
 #![no_std]
 #![no_main]
+// The program macros emit functions without the comments that stand here.
+#![allow(missing_docs)]
 
 mod account;
 mod maps;
@@ -18,22 +21,19 @@ mod packet;
 mod tables;
 mod tc;
 mod xdp;
+mod xmit;
 
 use aya_ebpf::{
-    macros::{classifier, xdp},
-    programs::{TcContext, XdpContext},
+    macros::{classifier, raw_tracepoint, xdp},
+    programs::{RawTracePointContext, TcContext, XdpContext},
 };
 use bridge_common::PortId;
 
-/// XDP for devices whose frames lie in one buffer.
-#[xdp]
-pub fn xbr_xdp(ctx: XdpContext) -> u32 {
-    xdp::forward(&ctx)
-}
-
-/// XDP for jumbo frames, which may lie in several buffers.
+/// One program for all of XDP. It declares that it knows of frames in several buffers, or drivers would refuse
+/// it at a jumbo MTU. A second variant without that could not share the devmap: the kernel ties a devmap to
+/// one kind (`__bpf_prog_map_compatible`).
 #[xdp(frags)]
-pub fn xbr_xdp_frags(ctx: XdpContext) -> u32 {
+pub fn xbr_xdp(ctx: XdpContext) -> u32 {
     xdp::forward(&ctx)
 }
 
@@ -63,6 +63,13 @@ pub fn xbr_host(ctx: TcContext) -> i32 {
         return tc::LET_THROUGH;
     }
     tc::forward(&ctx, PortId::HOST)
+}
+
+/// What XDP redirected and a device did not take.
+#[raw_tracepoint(tracepoint = "xdp_devmap_xmit")]
+pub fn xbr_xmit(ctx: RawTracePointContext) -> i32 {
+    xmit::count_lost(&ctx);
+    0
 }
 
 #[panic_handler]

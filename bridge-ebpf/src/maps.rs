@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use bridge_common::{
     Config, FdbEntry, FdbKey, Port, PortCounters,
-    maps::{DEFAULT_FDB_MAX, EVENT_RING_BYTES},
+    maps::{DEFAULT_FDB_MAX, EVENT_RING_BYTES, constants::NetOffsets},
     port::MAX_PORTS,
     record::{BridgeRecord, PortRecord},
 };
@@ -44,8 +44,19 @@ pub struct Budget {
 #[map]
 pub static EVENT_BUDGET: Array<Budget> = Array::with_max_entries(MAX_PORTS, 0);
 
+/// The last search for expired entries.
+#[repr(C)]
+pub struct Reclaim {
+    /// When it began, in nanoseconds.
+    pub last: u64,
+    /// Elements that it looked at.
+    pub visited: u64,
+    /// Elements that it freed.
+    pub freed: u64,
+}
+
 #[map]
-pub static RECLAIM: Array<u64> = Array::with_max_entries(1, 0);
+pub static RECLAIM: Array<Reclaim> = Array::with_max_entries(1, 0);
 
 /// The controller's own, which no program reads: see `bridge_common::record`.
 #[map]
@@ -62,6 +73,10 @@ static CLOCK: Global<u64> = Global::new(0);
 /// See `bridge_common::maps::constants`.
 #[unsafe(no_mangle)]
 static NO_GUARD: Global<u64> = Global::new(0);
+
+/// See `bridge_common::maps::constants`.
+#[unsafe(no_mangle)]
+pub static NET_OFFSETS: Global<NetOffsets> = Global::new(NetOffsets::NONE);
 
 /// The FDB's clock. Coarse: it costs a read where the fine one asks the hardware, and ages are in seconds.
 #[inline(always)]

@@ -22,6 +22,7 @@ impl Window {
 impl Packet for Window {
     #[inline(always)]
     fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        const { assert!(N >= 2) };
         // Below the verifier's MAX_PACKET_OFF, or it loses track of the pointer.
         if offset > 0x3fff {
             return None;

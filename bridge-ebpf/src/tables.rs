@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 use bridge_common::{Fdb, FdbEntry, FdbKey, Port, PortId, Ports, fdb::Full};
 
-use crate::maps::{FDB, PORTS, RECLAIM, now};
+use crate::maps::{FDB, PORTS, RECLAIM, Reclaim, now};
 
 /// The BPF maps.
 pub struct Tables;
@@ -86,27 +86,28 @@ const RECLAIM_VISITS: u64 = 65_536;
 /// Expired elements that one search frees.
 const RECLAIM_ENOUGH: u64 = 1_024;
 
-#[repr(C)]
+/// What the callback needs. The counts are in the map, not here: the verifier follows every value of a number
+/// on the stack, and would walk the callback once for each.
 struct Search {
     now: u64,
     ageing: u64,
-    visited: u64,
-    freed: u64,
+    reclaim: *mut Reclaim,
 }
 
 /// The controller's sweep keeps room in the table; with a dead controller this does. True if some was made.
 #[inline(always)]
 fn reclaim(ageing: u64) -> bool {
     let now = now();
-    let Some(last) = RECLAIM.get_ptr_mut(0) else { return false };
-    // SAFETY: one aligned word; two CPUs that both see it due search twice, which harms nobody.
+    let Some(reclaim) = RECLAIM.get_ptr_mut(0) else { return false };
+    // SAFETY: aligned words of an array element; two CPUs that both see it due search twice, which harms
+    // nobody.
     unsafe {
-        if ageing == 0 || now.wrapping_sub(last.read_volatile()) < RECLAIM_INTERVAL {
+        if ageing == 0 || now.wrapping_sub((*reclaim).last) < RECLAIM_INTERVAL {
             return false;
         }
-        last.write_volatile(now);
+        *reclaim = Reclaim { last: now, visited: 0, freed: 0 };
     }
-    let mut search = Search { now, ageing, visited: 0, freed: 0 };
+    let mut search = Search { now, ageing, reclaim };
     // SAFETY: callback and context are what the helper expects; the context outlives the call.
     unsafe {
         bpf_for_each_map_elem(
@@ -115,26 +116,27 @@ fn reclaim(ageing: u64) -> bool {
             (&raw mut search).cast(),
             0,
         );
+        (*reclaim).freed > 0
     }
-    search.freed > 0
 }
 
 extern "C" fn free_if_expired(
     map: *mut c_void,
     key: *const FdbKey,
     entry: *const FdbEntry,
-    search: *mut Search,
+    search: *const Search,
 ) -> c_long {
     // SAFETY: the kernel hands over a live element and the caller's context. Deleting the element at hand is
     // what `bpf_for_each_hash_elem` walks safely.
     unsafe {
-        (*search).visited += 1;
+        let reclaim = (*search).reclaim;
+        (*reclaim).visited += 1;
         if (*entry).is_expired((*search).now, (*search).ageing) {
             let copy = *key;
             if bpf_map_delete_elem(map, (&raw const copy).cast()) == 0 {
-                (*search).freed += 1;
+                (*reclaim).freed += 1;
             }
         }
-        ((*search).freed >= RECLAIM_ENOUGH || (*search).visited >= RECLAIM_VISITS) as c_long
+        ((*reclaim).freed >= RECLAIM_ENOUGH || (*reclaim).visited >= RECLAIM_VISITS) as c_long
     }
 }

@@ -1,17 +1,16 @@
 //! From verdict to action in TC, which sees every frame whole: segments uncut, checksums as promised.
 
+use core::ffi::{c_long, c_void};
+
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{BPF_F_INGRESS, TC_ACT_SHOT, TC_ACT_UNSPEC},
-    helpers::{bpf_clone_redirect, bpf_redirect},
+    helpers::{bpf_clone_redirect, bpf_loop, bpf_redirect},
     programs::TcContext,
 };
 use bridge_common::{
-    Config, DropReason, Frame, Port, PortId, Verdict, commit, decide,
-    forward::leave,
-    frame::Segments,
-    maps::OWN_TAG,
-    port::{MAX_PORTS, Ports as _},
+    Config, DropReason, Frame, Port, PortId, Verdict, commit, decide, forward::leave, frame::Segments,
+    maps::OWN_TAG, port::Ports as _,
 };
 
 use crate::{
@@ -24,7 +23,7 @@ use crate::{
 /// Not ours to decide: the next program, then the stack or the wire.
 pub const LET_THROUGH: i32 = TC_ACT_UNSPEC;
 /// Ends here.
-const CONSUME: i32 = TC_ACT_SHOT as i32;
+const CONSUME: i32 = TC_ACT_SHOT;
 
 /// `skb->pkt_type` of the host's own multicast that loops back (`dev_loopback_xmit`).
 const PACKET_LOOPBACK: u32 = 5;
@@ -149,33 +148,41 @@ fn route(ctx: &TcContext, egress: PortId) -> u64 {
     if egress == PortId::HOST { BPF_F_INGRESS as u64 } else { 0 }
 }
 
+/// What one copy of a flood needs to know, for the callback of `bpf_loop`. A plain loop over all ports would
+/// have the verifier walk every path through every iteration.
+struct Flood {
+    ctx: *const TcContext,
+    ingress: PortId,
+    frame: Frame,
+    frames: Segments,
+}
+
 /// A copy for every port but the frame's own.
 #[inline(always)]
 fn flood(ctx: &TcContext, ingress: PortId, frame: &Frame, config: &Config, frames: &Segments) -> i32 {
-    for index in 0..MAX_PORTS {
-        let egress = PortId(index as u16);
-        if index >= config.ports_end as u32 {
-            break;
-        }
-        if egress == ingress || is_straight(ingress, egress) {
-            continue;
-        }
-        if let Some(port) = Tables.port(egress) {
-            copy(ctx, egress, &port, frame, frames);
-        }
+    let mut flood = Flood { ctx, ingress, frame: *frame, frames: *frames };
+    // SAFETY: the callback has the signature that the helper calls, and the context outlives the call.
+    unsafe {
+        bpf_loop(config.ports_end as u32, copy as *mut c_void, (&raw mut flood).cast(), 0);
     }
     set_tag(ctx, 0);
     straight_rest(ingress, frame, frames)
 }
 
 /// One copy of a flood. A port that is down takes no part in it, as in the Linux bridge.
-#[inline(always)]
-fn copy(ctx: &TcContext, egress: PortId, port: &Port, frame: &Frame, frames: &Segments) {
-    if !port.is_up() {
-        return;
+extern "C" fn copy(index: u32, flood: *const Flood) -> c_long {
+    // SAFETY: the caller's context, alive for as long as its loop.
+    let Flood { ctx, ingress, frame, frames } = unsafe { &*flood };
+    // SAFETY: as above.
+    let ctx = unsafe { &**ctx };
+    let egress = PortId(index as u16);
+    if egress == *ingress || is_straight(*ingress, egress) {
+        return 0;
     }
-    if let Err(reason) = leave(frame, port) {
-        return account::dropped(egress, reason, frames);
+    let Some(port) = Tables.port(egress).filter(Port::is_up) else { return 0 };
+    if let Err(reason) = leave(frame, &port) {
+        account::dropped(egress, reason, frames);
+        return 0;
     }
     let flags = route(ctx, egress);
     // SAFETY: the context is the kernel's; no pointer into the frame is kept across the call.
@@ -186,6 +193,7 @@ fn copy(ctx: &TcContext, egress: PortId, port: &Port, frame: &Frame, frames: &Se
     } else {
         account::dropped(egress, DropReason::Redirect, frames);
     }
+    0
 }
 
 /// What is left of the original after a flood: host and wire hand it to each other, a guest's is used up.

@@ -4,6 +4,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod controller;
 pub mod datapath;
 mod error;
 pub mod link;

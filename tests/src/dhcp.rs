@@ -165,3 +165,25 @@ fn reply_in(frame: &Frame, mac: Mac) -> Result<Option<Message>> {
     ensure!(fine, "a reply with UDP checksum {:#06x} instead of {right:#06x}: {frame:?}", header.checksum);
     Ok(Some(Message::decode(&mut Decoder::new(payload))?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_checksum_is_an_error_unless_the_kernel_owns_up_to_it() {
+        let mac = Mac::numbered(11);
+        let packet =
+            PacketBuilder::ethernet2([2; 6], mac.0).ipv4([10, 77, 0, 2], [10, 77, 0, 11], 64).udp(67, 68);
+        let mut bytes = Vec::new();
+        packet.write(&mut bytes, &Message::default().to_vec().unwrap()).unwrap();
+        let whole = Frame { bytes, unfinished: false };
+        assert!(reply_in(&whole, mac).unwrap().is_some());
+        assert!(reply_in(&whole, Mac::numbered(12)).unwrap().is_none(), "for another station");
+        let mut changed = whole.clone();
+        *changed.bytes.last_mut().unwrap() ^= 1;
+        assert!(reply_in(&changed, mac).is_err());
+        changed.unfinished = true;
+        assert!(reply_in(&changed, mac).unwrap().is_some());
+    }
+}

@@ -29,8 +29,7 @@ impl LinuxBridge {
             lines.push(format!("link set {port} up"));
         }
         lines.push("link set br0 up".into());
-        lines.push(format!("addr add {}/24 brd + dev br0", host.v4));
-        lines.push(format!("addr add {}/64 dev br0 nodad", host.v6));
+        lines.extend(host.address_lines("br0"));
         host.ns.ip_batch(&lines);
         let ready = wait_until(Duration::from_secs(3), || is_running(&host.ns, "br0"));
         assert!(ready, "br0 has no carrier:\n{}", host.ns.output("ip -d link"));
@@ -40,11 +39,16 @@ impl LinuxBridge {
 
 impl Drop for LinuxBridge {
     fn drop(&mut self) {
-        let (ns, v4, v6) = (&self.host.ns, self.host.v4, self.host.v6);
+        let ns = &self.host.ns;
+        let run = |words: &str| ns.command("ip", words.split_whitespace()).output();
         // A panic in here would hide the one that may be on its way; the namespace goes in any case.
-        let _ = ns.command("ip", ["link", "del", "br0"]).output();
-        ns.run(|| std::fs::write("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", "0")).ok();
-        let _ = ns.command("ip", ["addr", "add", &format!("{v4}/24"), "brd", "+", "dev", "eth0"]).output();
-        let _ = ns.command("ip", ["addr", "add", &format!("{v6}/64"), "dev", "eth0", "nodad"]).output();
+        let _ = run("link del br0");
+        let lines = self.host.address_lines("eth0");
+        if !lines.is_empty() {
+            let _ = ns.run(|| std::fs::write("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", "0"));
+        }
+        for line in lines {
+            let _ = run(&line);
+        }
     }
 }

@@ -19,6 +19,15 @@ pub struct Node {
     pub v4: Ipv4Addr,
     /// Its IPv6 address, in fd77::/64.
     pub v6: Ipv6Addr,
+    pub(crate) addressing: Addressing,
+}
+
+/// Whether a participant has its addresses, and how IPv6 begins to use them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Addressing {
+    Quiet,
+    AtOnce,
+    Dad,
 }
 
 impl Node {
@@ -29,6 +38,19 @@ impl Node {
         };
         let found = self.ns.run(|| nix::ifaddrs::getifaddrs().ok()?.find(holds).map(|a| a.interface_name));
         found.unwrap_or_else(|| "eth0".into())
+    }
+
+    /// The `ip` commands that give a device this participant's addresses.
+    pub(crate) fn address_lines(&self, dev: &str) -> Vec<String> {
+        let nodad = match self.addressing {
+            Addressing::Quiet => return Vec::new(),
+            Addressing::AtOnce => "nodad",
+            Addressing::Dad => "",
+        };
+        vec![
+            format!("addr add {}/24 brd + dev {dev}", self.v4),
+            format!("addr add {}/64 dev {dev} {nodad}", self.v6),
+        ]
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::segment::Guest;
+use crate::segment::{Addressing, Guest};
 use crate::{Mac, Namespace, Node, Offloads, Segment, TapGuest, TapMode, Veth};
 
 /// How a guest is connected to the switch.
@@ -34,8 +34,7 @@ pub struct SegmentBuilder {
     guests: Vec<GuestKind>,
     mtu: u32,
     offloads: Offloads,
-    dad: bool,
-    quiet: bool,
+    addressing: Addressing,
 }
 
 impl Default for SegmentBuilder {
@@ -44,8 +43,7 @@ impl Default for SegmentBuilder {
             guests: Vec::new(),
             mtu: 1500,
             offloads: Offloads::Default,
-            dad: false,
-            quiet: false,
+            addressing: Addressing::AtOnce,
         }
     }
 }
@@ -71,13 +69,13 @@ impl SegmentBuilder {
 
     /// IPv6 duplicate address detection as the kernel does it by default. Without this call there is none, and addresses serve at once.
     pub fn dad(mut self) -> Self {
-        self.dad = true;
+        self.addressing = Addressing::Dad;
         self
     }
 
     /// No addresses and no IPv6, so that no frame is on the segment but those that a test sends. For counting to the frame.
     pub fn quiet(mut self) -> Self {
-        self.quiet = true;
+        self.addressing = Addressing::Quiet;
         self
     }
 
@@ -114,16 +112,17 @@ impl SegmentBuilder {
     fn node(&self, name: &str, number: u8) -> Node {
         let ns = Namespace::new(name);
         // "all" would not reach the devices that are yet to come; "default" is what they inherit.
-        if self.quiet {
-            ns.sysctl("net/ipv6/conf/default/disable_ipv6", "1");
-        } else if !self.dad {
-            ns.sysctl("net/ipv6/conf/default/accept_dad", "0");
+        match self.addressing {
+            Addressing::Quiet => ns.sysctl("net/ipv6/conf/default/disable_ipv6", "1"),
+            Addressing::AtOnce => ns.sysctl("net/ipv6/conf/default/accept_dad", "0"),
+            Addressing::Dad => {}
         }
         Node {
             ns,
             mac: Mac::numbered(number.into()),
             v4: Ipv4Addr::new(10, 77, 0, number),
             v6: Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, number.into()),
+            addressing: self.addressing,
         }
     }
 
@@ -139,11 +138,7 @@ impl SegmentBuilder {
     #[track_caller]
     fn address(&self, node: &Node) {
         let mut lines = vec!["link set eth0 up".to_owned()];
-        if !self.quiet {
-            let nodad = if self.dad { "" } else { "nodad" };
-            lines.push(format!("addr add {}/24 brd + dev eth0", node.v4));
-            lines.push(format!("addr add {}/64 dev eth0 {nodad}", node.v6));
-        }
+        lines.extend(node.address_lines("eth0"));
         node.ns.ip_batch(&lines);
     }
 }

@@ -19,6 +19,7 @@ pub struct Snapshot {
 /// Facts that change although nobody changes anything.
 const VOLATILE: &[&str] = &[
     "stats",
+    "tentative",
     "stats64",
     "valid_life_time",
     "preferred_life_time",
@@ -129,25 +130,27 @@ impl Lines {
 
     fn json(&mut self, what: &str, text: &str) {
         // `ip -j` prints nothing at all for an empty list.
-        let value =
+        let mut value =
             if text.trim().is_empty() { Value::Null } else { serde_json::from_str(text).expect(what) };
+        strip(&mut value);
         self.flatten(what, &value);
     }
 
+    /// A device becomes a line per fact, so that a difference shows the fact and not the device. Other things in lists, such as
+    /// routes, have no name to go by and become a line each, which keeps the facts of one together.
     fn flatten(&mut self, path: &str, value: &Value) {
         match value {
             Value::Object(members) => {
-                for (key, value) in members.iter().filter(|(key, _)| !VOLATILE.contains(&key.as_str())) {
+                for (key, value) in members {
                     self.flatten(&format!("{path}.{key}"), value);
                 }
             }
             Value::Array(items) if items.iter().any(Value::is_object) => {
                 for item in items {
-                    // What names an item serves better than its place in the list.
-                    let name = ["ifname", "dst", "local", "maddr", "dev"]
-                        .iter()
-                        .find_map(|key| item.get(key)?.as_str());
-                    self.flatten(&format!("{path} {}", name.unwrap_or("-")), item);
+                    match item.get("ifname").and_then(Value::as_str) {
+                        Some(name) => self.flatten(&format!("{path} {name}"), item),
+                        None => self.push(format!("{path} = {item}")),
+                    }
                 }
             }
             Value::Null => {}
@@ -172,6 +175,17 @@ impl Lines {
         if found.is_dir() {
             children(path).iter().for_each(|child| self.tree(child));
         }
+    }
+}
+
+fn strip(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.retain(|key, _| !VOLATILE.contains(&key.as_str()));
+            members.values_mut().for_each(strip);
+        }
+        Value::Array(items) => items.iter_mut().for_each(strip),
+        _ => {}
     }
 }
 

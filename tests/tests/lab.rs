@@ -4,12 +4,12 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use xbr_lab::{
-    Datagram, Direction, GuestKind, LinuxBridge, Listener, Mac, Namespace, Offloads, Ping, Process, RawPort,
-    Segment, Snapshot, Stream, TapsBy, dhcp, ethtool, ping, require_privileges, tcp_transfer, udp_exchange,
-    udp_segments, unique_name, wait_until,
+    Direction, GuestKind, LinuxBridge, Offloads, Ping, Segment, TapsBy, dhcp, ping, require_privileges,
+    tcp_transfer, udp_exchange, udp_segments,
 };
 
 const MIB: u64 = 1 << 20;
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// All that any two participants of a segment can do with one another.
 fn all_pairs_reach_one_another(segment: &Segment, bytes: u64) {
@@ -39,7 +39,7 @@ fn a_segment_works(kind: GuestKind, mtu: u32, offloads: Offloads) {
     let built = begin.elapsed();
     let bridge = segment.start(TapsBy::Lab, LinuxBridge::start);
     let started = begin.elapsed();
-    all_pairs_reach_one_another(&segment, 8 * MIB);
+    all_pairs_reach_one_another(&segment, if offloads == Offloads::Default { 8 * MIB } else { MIB });
     let tested = begin.elapsed();
     guests_get_addresses(&segment);
     let [out, into] =
@@ -76,5 +76,29 @@ fn tap_guests() {
 fn tap_guests_with_virtio_headers() {
     if require_privileges() {
         a_segment_works(GuestKind::TapVnetHdr, 1500, Offloads::Default);
+    }
+}
+
+#[test]
+fn virtio_headers_with_all_offloads_off() {
+    if require_privileges() {
+        a_segment_works(GuestKind::TapVnetHdr, 1500, Offloads::Off);
+    }
+}
+
+#[test]
+fn jumbo_frames_cross_whole_and_only_where_they_fit() {
+    if !require_privileges() {
+        return;
+    }
+    for kind in GuestKind::ALL {
+        for (mtu, size) in [(1500, 1472), (9000, 8972)] {
+            let mut segment = Segment::builder().guests(1, kind).mtu(mtu).build();
+            let _bridge = segment.start(TapsBy::Lab, LinuxBridge::start);
+            let (guest, outside) = (segment.guest(1), segment.outside());
+            Ping::from(&guest.ns).size(size).whole().to(outside.v4).unwrap();
+            Ping::from(&guest.ns).size(size + 1).whole().timeout(MOMENT).to(outside.v4).unwrap_err();
+            tcp_transfer(&outside.ns, &guest.ns, guest.v4, MIB).unwrap();
+        }
     }
 }

@@ -38,10 +38,26 @@ pub fn is_ready(toolchain: &Toolchain) -> bool {
 /// Puts the sources into the sysroot, from rustup where it can download, else from a Debian package.
 pub fn install(toolchain: &Toolchain) -> Result<()> {
     let library = toolchain.library();
-    if library.exists() {
+    let aside = library.with_file_name("library.xbr-old");
+    let had_other = library.exists();
+    if had_other {
         eprintln!("xtask: {} is of another rustc; replacing it", library.display());
-        fs::remove_dir_all(&library).with_context(|| format!("cannot remove {}", library.display()))?;
+        let _ = fs::remove_dir_all(&aside);
+        fs::rename(&library, &aside).with_context(|| format!("cannot move {} aside", library.display()))?;
     }
+    let done = fetch(toolchain);
+    if had_other {
+        // Somebody may have put it there, so it goes only when there is a better one.
+        match done {
+            Ok(()) => fs::remove_dir_all(&aside),
+            Err(_) => fs::rename(&aside, &library),
+        }
+        .with_context(|| format!("cannot clean up {}", aside.display()))?;
+    }
+    done
+}
+
+fn fetch(toolchain: &Toolchain) -> Result<()> {
     let Err(no_rustup) = from_rustup(toolchain) else { return Ok(()) };
     let Err(no_apt) = from_debian(toolchain) else { return Ok(()) };
     Err(anyhow!(
@@ -135,9 +151,14 @@ fn newest_since(dir: &Path) -> Option<(u32, u32)> {
     newest
 }
 
-/// The newest `since = "1.95.0"` of a source file.
+/// The newest `#[stable(feature = "a", since = "1.95.0")]` of a source file.
 fn newest_in(text: &str) -> Option<(u32, u32)> {
-    text.split("since = \"").skip(1).filter_map(|rest| minor(rest.split('"').next()?)).max()
+    let sinces = text.match_indices("since = \"").filter_map(|(at, key)| {
+        // Deprecations have a `since` too, and it may lie in the future.
+        let attribute = text[..at].rsplit_once('(')?.0;
+        attribute.ends_with("stable").then(|| minor(text[at + key.len()..].split('"').next()?))?
+    });
+    sinces.max()
 }
 
 /// Whether sources with this newest stabilisation are of this release; patch releases stabilise nothing.
@@ -157,7 +178,8 @@ mod tests {
 
     #[test]
     fn tells_the_version_of_sources() {
-        let text = r#"#[stable(feature = "a", since = "1.9.0")] #[stable(since = "1.95.0")] since = "x""#;
+        let text = r#"#[stable(feature = "a", since = "1.9.0")] #[rustc_const_stable(feature = "b",
+            since = "1.95.0")] #[deprecated(since = "1.99.0", note = "c")] since = "x""#;
         assert_eq!(newest_in(text), Some((1, 95)));
         assert_eq!(newest_in("fn main() {}"), None);
         assert!(fits(&(1, 95), "1.95.1"));

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{Common, controller, output, which};
 use crate::{
-    Error, Refusal, Result,
+    Result,
     control::{Request, client},
     datapath::{self, BridgeName, PinDir, Tables},
 };
@@ -52,6 +52,5 @@ fn find(name: Option<&BridgeName>) -> Result<PinDir> {
 
 /// Takes down a bridge whose controller is dead.
 fn clear(pins: &PinDir) -> Result<()> {
-    let message = format!("no controller is running for bridge {}", pins.bridge());
-    Err(Error::from(Refusal::new(message, "start it again with xbr run, then take it down")))
+    crate::controller::clear(pins)
 }

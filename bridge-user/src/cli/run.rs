@@ -1,12 +1,12 @@
 //! `xbr run`: flags and file become [`Settings`], and the controller does the rest.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{io::IsTerminal as _, net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 
 use super::Common;
 use crate::{
-    Error, Refusal, Result,
+    Refusal, Result,
     config::{self, File, PortEntry, TapEntry},
     control::protocol::TapOptions,
     datapath::BridgeName,
@@ -86,10 +86,18 @@ pub fn run(common: &Common, args: RunArgs) -> Result<()> {
     become_bridge(args.settings(common.bridge.clone(), file)?)
 }
 
-/// The one place where the controller is called.
-fn become_bridge(_settings: Settings) -> Result<()> {
-    let message = "this build of xbr has no controller";
-    Err(Error::from(Refusal::new(message, "use a build that has one")))
+fn become_bridge(settings: Settings) -> Result<()> {
+    log_to_stderr(settings.log.as_deref())?;
+    crate::controller::run(settings)
+}
+
+/// Standard output is for what the operator waits for; the log goes beside it.
+fn log_to_stderr(filter: Option<&str>) -> Result<(), Refusal> {
+    let filter = tracing_subscriber::EnvFilter::try_new(filter.unwrap_or("info"))
+        .map_err(|error| Refusal { message: error.to_string(), hint: None })?;
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).with_ansi(colours).init();
+    Ok(())
 }
 
 impl RunArgs {

@@ -45,30 +45,48 @@ pub fn compare(pins: &PinDir, object: &[u8], fdb_max: Option<u32>) -> Result<Fou
         return Ok(Found::Nothing);
     }
     for name in PINNED {
-        let map = object.maps.get(name).ok_or_else(|| Error::Object { reason: format!("no map {name}") })?;
-        let mut expected = Shape {
-            kind: map.map_type(),
-            key: map.key_size(),
-            value: map.value_size(),
-            entries: map.max_entries(),
-            flags: map.map_flags(),
-        };
+        let expected = expected(&object, name)?;
         let actual = match shape(pins, name) {
             Ok(shape) => shape,
             Err(reason) => return Ok(Found::Other(format!("map {name}: {reason}"))),
         };
-        if name == FDB {
-            expected.entries = fdb_max.unwrap_or(actual.entries);
-        }
-        // The kernel rounds rings to pages, and so does aya.
-        if name == EVENTS {
-            expected.entries = actual.entries;
-        }
-        if expected != actual {
+        let wanted = if name == FDB { fdb_max } else { None };
+        if !expected.fits(&actual, name, wanted) {
             return Ok(Found::Other(format!("map {name} is {actual:?}, not {expected:?}")));
         }
     }
     Ok(Found::Same)
+}
+
+/// Whether one pinned map has the shape that `object` expects, whatever the others have.
+pub fn is_known(pins: &PinDir, object: &[u8], name: &str) -> Result<bool> {
+    let object = Object::parse(object).map_err(|error| Error::Object { reason: words(&error) })?;
+    let expected = expected(&object, name)?;
+    Ok(shape(pins, name).is_ok_and(|actual| expected.fits(&actual, name, None)))
+}
+
+fn expected(object: &Object, name: &str) -> Result<Shape> {
+    let map = object.maps.get(name).ok_or_else(|| Error::Object { reason: format!("no map {name}") })?;
+    Ok(Shape {
+        kind: map.map_type(),
+        key: map.key_size(),
+        value: map.value_size(),
+        entries: map.max_entries(),
+        flags: map.map_flags(),
+    })
+}
+
+impl Shape {
+    /// Equal, but for what may differ: the FDB's size, unless one is wanted, and the ring's, which the kernel
+    /// rounds to pages.
+    fn fits(&self, actual: &Self, name: &str, fdb_max: Option<u32>) -> bool {
+        let entries = match name {
+            FDB => fdb_max.unwrap_or(actual.entries),
+            EVENTS => actual.entries,
+            _ => self.entries,
+        };
+        Self { entries, ..*self } == *actual
+    }
 }
 
 fn shape(pins: &PinDir, name: &str) -> std::result::Result<Shape, String> {

@@ -3,6 +3,8 @@
 //! Invariant: nothing outside this folder knows aya.
 
 mod batch;
+mod btf;
+mod carry;
 mod error;
 mod events;
 mod layout;

@@ -123,6 +123,20 @@ impl PinDir {
         self.path.join("links").join(format!("{}_{}", port.0, slot.pin_name()))
     }
 
+    /// Whether something of ours is pinned for this slot.
+    pub fn is_attached(&self, port: PortId, slot: Slot) -> bool {
+        self.link(port, slot).exists()
+    }
+
+    /// Takes the program out of a slot: the pin alone holds it there. Nothing there is fine.
+    pub fn unpin(&self, port: PortId, slot: Slot) -> Result<()> {
+        match fs::remove_file(self.link(port, slot)) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(Error::Detach { port: port.0, slot, reason: error.to_string() }),
+        }
+    }
+
     /// Makes the folders.
     pub(super) fn make(&self) -> Result<()> {
         for folder in ["maps", "links"] {

@@ -5,7 +5,7 @@ use std::{fmt, io};
 use aya::{
     Ebpf, EbpfLoader, include_bytes_aligned,
     programs::{
-        LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode,
+        LinkOrder, ProgramError, RawTracePoint, SchedClassifier, TcAttachType, Xdp, XdpMode,
         links::{FdLink, LinkError, PinnedLink},
         tc::{SchedClassifierLink, TcAttachOptions},
         xdp::XdpLink,
@@ -13,11 +13,11 @@ use aya::{
 };
 use bridge_common::{
     PortId,
-    maps::{self, programs},
+    maps::{self, constants::NetOffsets, programs},
 };
 
 use super::{
-    PinDir, Tables,
+    PinDir, Tables, btf, carry,
     error::{Error, Result, errno, words},
     layout::{self, Found},
 };
@@ -34,19 +34,19 @@ pub enum Slot {
     Ingress,
     /// tcx egress; the uplink only.
     Egress,
-    /// Native XDP, frames in one buffer.
+    /// Native XDP.
     Xdp,
-    /// Native XDP, jumbo frames in several buffers. The same place as [`Self::Xdp`], another program.
-    XdpFrags,
+    /// The tracepoint that tells what devices refused; the machine's, and kept with [`PortId::HOST`].
+    Xmit,
 }
 
 impl Slot {
-    /// XDP and its variant share a pin, as they share the place.
     pub(super) const fn pin_name(self) -> &'static str {
         match self {
             Self::Ingress => "ingress",
             Self::Egress => "egress",
-            Self::Xdp | Self::XdpFrags => "xdp",
+            Self::Xdp => "xdp",
+            Self::Xmit => "xmit",
         }
     }
 
@@ -56,7 +56,7 @@ impl Slot {
             Self::Ingress => programs::WIRE,
             Self::Egress => programs::HOST,
             Self::Xdp => programs::XDP,
-            Self::XdpFrags => programs::XDP_FRAGS,
+            Self::Xmit => programs::XMIT,
         }
     }
 }
@@ -66,7 +66,8 @@ impl fmt::Display for Slot {
         f.write_str(match self {
             Self::Ingress => "tcx ingress",
             Self::Egress => "tcx egress",
-            Self::Xdp | Self::XdpFrags => "native XDP",
+            Self::Xdp => "native XDP",
+            Self::Xmit => "the transmit tracepoint",
         })
     }
 }
@@ -76,6 +77,8 @@ impl fmt::Display for Slot {
 pub struct Options {
     /// How many stations the FDB holds.
     pub fdb_max: u32,
+    /// The cookie of the network namespace that the bridge is in.
+    pub namespace: u64,
     /// What the programs take for the time, in nanoseconds; 0 for the kernel's clock.
     #[cfg(feature = "lab")]
     pub clock: u64,
@@ -89,9 +92,10 @@ pub struct Options {
 
 impl Options {
     /// The programs as users run them.
-    pub const fn new(fdb_max: u32) -> Self {
+    pub const fn new(fdb_max: u32, namespace: u64) -> Self {
         Self {
             fdb_max,
+            namespace,
             #[cfg(feature = "lab")]
             clock: 0,
             #[cfg(feature = "lab")]
@@ -155,7 +159,7 @@ impl Programs {
             Found::Nothing => Start::Fresh,
             Found::Same => Start::Adopted,
             Found::Other(reason) => {
-                carry_over(pins, &mut tables)?;
+                carry::over(pins, options.object(), &mut tables)?;
                 Start::Rebuilt(reason)
             }
         };
@@ -174,16 +178,12 @@ impl Programs {
             let program: &mut SchedClassifier = named(&mut self.ebpf, name)?;
             program.load().map_err(|error| Error::Verify { program: name, reason: words(&error) })?;
         }
-        for name in [programs::XDP, programs::XDP_FRAGS] {
-            let program: &mut Xdp = named(&mut self.ebpf, name)?;
-            program.load().map_err(|error| Error::Verify { program: name, reason: words(&error) })?;
-        }
-        Ok(())
-    }
-
-    /// Whether something of ours is pinned for this slot.
-    pub fn is_attached(&self, port: PortId, slot: Slot) -> bool {
-        self.pins.link(port, slot).exists()
+        let name = programs::XMIT;
+        let program: &mut RawTracePoint = named(&mut self.ebpf, name)?;
+        program.load().map_err(|error| Error::Verify { program: name, reason: words(&error) })?;
+        let name = programs::XDP;
+        let program: &mut Xdp = named(&mut self.ebpf, name)?;
+        program.load().map_err(|error| Error::Verify { program: name, reason: words(&error) })
     }
 
     /// Puts a program into a slot of a device: by replacing the one of a live link, else anew.
@@ -193,7 +193,7 @@ impl Programs {
             Ok(pinned) => match self.replace(pinned, port, slot, interface)? {
                 true => return Ok(Attachment::Replaced),
                 // The device went away and took the attachment along; only the pin is left.
-                false => self.unpin(port, slot)?,
+                false => self.pins.unpin(port, slot)?,
             },
             Err(LinkError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(Error::OpenMap { map: "link", reason: words(&error) }),
@@ -201,7 +201,8 @@ impl Programs {
         let link = match slot {
             Slot::Ingress => self.attach_tc(slot.program(port), TcAttachType::Ingress, interface),
             Slot::Egress => self.attach_tc(slot.program(port), TcAttachType::Egress, interface),
-            Slot::Xdp | Slot::XdpFrags => self.attach_xdp(slot.program(port), ifindex),
+            Slot::Xdp => self.attach_xdp(slot.program(port), ifindex),
+            Slot::Xmit => self.attach_tracepoint(slot.program(port)),
         };
         let link = link.map_err(|error| attach_error(&error, slot, interface))?;
         link.pin(&path).map_err(|error| Error::Pin { path, reason: words(&error) })?;
@@ -220,7 +221,9 @@ impl Programs {
                 let program: &mut SchedClassifier = named(&mut self.ebpf, program)?;
                 program.attach_to_link(link).and_then(|id| program.take_link(id)).map(drop)
             }
-            Slot::Xdp | Slot::XdpFrags => {
+            // A tracepoint's link cannot be given another program: attach anew.
+            Slot::Xmit => return Ok(false),
+            Slot::Xdp => {
                 let link = XdpLink::try_from(link).map_err(wrong_kind)?;
                 let program: &mut Xdp = named(&mut self.ebpf, program)?;
                 program.attach_to_link(link).and_then(|id| program.take_link(id)).map(drop)
@@ -246,6 +249,12 @@ impl Programs {
         link.try_into().map_err(|error: LinkError| io::Error::other(words(&error)).into())
     }
 
+    fn attach_tracepoint(&mut self, name: &'static str) -> Result<FdLink, ProgramError> {
+        let program: &mut RawTracePoint = program(&mut self.ebpf, name)?;
+        let id = program.attach("xdp_devmap_xmit")?;
+        Ok(program.take_link(id)?.into())
+    }
+
     fn attach_xdp(&mut self, name: &'static str, ifindex: u32) -> Result<FdLink, ProgramError> {
         let program: &mut Xdp = program(&mut self.ebpf, name)?;
         let id = program.attach_to_if_index(ifindex, XdpMode::Driver)?;
@@ -254,28 +263,16 @@ impl Programs {
         // link is dropped here, and we say what happened.
         link.try_into().map_err(|_: LinkError| io::Error::from_raw_os_error(libc::EINVAL).into())
     }
-
-    /// Takes the program out of a slot. Nothing there is fine.
-    pub fn detach(&mut self, port: PortId, slot: Slot) -> Result<()> {
-        self.unpin(port, slot)
-    }
-
-    fn unpin(&self, port: PortId, slot: Slot) -> Result<()> {
-        match std::fs::remove_file(self.pins.link(port, slot)) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(Error::Detach { port: port.0, slot, reason: error.to_string() }),
-        }
-    }
 }
 
-/// Takes a bridge's links away without loading anything, for a bridge whose controller is dead.
-pub(super) fn load(options: &Options, pin: &impl Fn(&str) -> std::path::PathBuf) -> Result<Ebpf> {
+fn load(options: &Options, pin: &impl Fn(&str) -> std::path::PathBuf) -> Result<Ebpf> {
     let mut loader = EbpfLoader::new();
     loader.map_max_entries(maps::FDB, options.fdb_max);
     for name in maps::PINNED {
         loader.map_pin_path(name, pin(name));
     }
+    let offsets = btf::net_offsets(options.namespace).unwrap_or(NetOffsets::NONE);
+    loader.override_global(maps::constants::NET_OFFSETS, &offsets, true);
     #[cfg(feature = "lab")]
     let (clock, no_guard) = (options.clock, u64::from(options.no_guard));
     #[cfg(feature = "lab")]
@@ -285,33 +282,6 @@ pub(super) fn load(options: &Options, pin: &impl Fn(&str) -> std::path::PathBuf)
         true,
     );
     loader.load(options.object()).map_err(|error| Error::Load { reason: words(&error) })
-}
-
-/// Copies what another layout's tables hold, as far as it can be read.
-fn carry_over(pins: &PinDir, tables: &mut Tables) -> Result<()> {
-    // Only the FDB's size may differ for this to succeed; other shapes have no reader here (yet).
-    let old = match Tables::open(pins) {
-        Ok(old) => old,
-        Err(Error::OtherLayout { reason, .. }) => {
-            tracing::warn!(reason, "the old tables cannot be read; stations are learned anew");
-            return Ok(());
-        }
-        Err(error) => return Err(error),
-    };
-    tables.set_config(old.config()?)?;
-    tables.set_bridge(old.bridge()?)?;
-    tables.set_port(PortId::HOST, old.port(PortId::HOST)?)?;
-    for (id, record) in old.records()? {
-        let port = old.port(id)?;
-        tables.set_record(id, record)?;
-        tables.set_port(id, port)?;
-        tables.set_port_of(port.ifindex, Some(id))?;
-    }
-    let mut stations = old.stations()?;
-    // The ones that the operator wrote first, should the new table be smaller.
-    stations.sort_by_key(|station| (!station.entry.is_static(), std::cmp::Reverse(station.entry.last_seen)));
-    stations.truncate(tables.fdb_max() as usize);
-    tables.set_stations(&stations)
 }
 
 fn attach_error(error: &ProgramError, slot: Slot, interface: &str) -> Error {

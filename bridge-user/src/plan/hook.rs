@@ -14,15 +14,9 @@ pub struct Chosen {
     pub xdp: bool,
     /// XDP asks the checksum guard before it redirects.
     pub guard: bool,
-    /// The XDP program is the one that takes frames in several buffers.
-    pub frags: bool,
     /// In words that follow "xdp" or "tc".
     pub why: String,
 }
-
-/// Bytes of MTU above which a driver that works in pages needs several buffers for a frame: a page of 4096
-/// less headroom, tailroom and headers, as `xdp_update_frame_from_buff` leaves it on most drivers.
-const ONE_BUFFER_MTU: u32 = 3000;
 
 /// Kinds of virtual devices without a driver hook for XDP, and why.
 const NO_XDP: [(&str, &str); 8] = [
@@ -117,18 +111,11 @@ fn by_driver(driver: Option<&str>) -> String {
 }
 
 fn tc(why: String) -> Chosen {
-    Chosen { xdp: false, guard: false, frags: false, why }
+    Chosen { xdp: false, guard: false, why }
 }
 
 fn xdp(link: &Link, why: String) -> Chosen {
-    let nature = nature(link);
-    Chosen {
-        xdp: true,
-        guard: matches!(nature, Nature::OffloadTap | Nature::Veth),
-        // A veth whose program takes no fragments forces its peer's segmentation off, and refuses a large MTU.
-        frags: matches!(nature, Nature::Veth) || link.mtu > ONE_BUFFER_MTU,
-        why,
-    }
+    Chosen { xdp: true, guard: matches!(nature(link), Nature::OffloadTap | Nature::Veth), why }
 }
 
 #[cfg(test)]
@@ -141,7 +128,7 @@ mod tests {
             Ok(chosen) => {
                 let is = |on: bool, word: &str| if on { format!(" {word}") } else { String::new() };
                 let hook = if chosen.xdp { "xdp" } else { "tc" };
-                format!("{hook}{}{}: {}", is(chosen.guard, "guard"), is(chosen.frags, "frags"), chosen.why)
+                format!("{hook}{}: {}", is(chosen.guard, "guard"), chosen.why)
             }
             Err(refusal) => format!("{refusal}"),
         }
@@ -156,7 +143,7 @@ mod tests {
         tap0 xdp: no vnet_hdr: the guest finishes its frames
         veth0 tc: veth: XDP costs more than it gains for traffic from sockets
         eth0 xdp: native XDP, if driver drv has it
-        jumbo0 xdp frags: native XDP, if driver drv has it
+        jumbo0 xdp: native XDP, if driver drv has it
         br0 tc: a bridge has no native XDP
         tun0 tc: a TUN has no native XDP
         lo tc: the loopback device has no native XDP
@@ -170,9 +157,9 @@ mod tests {
         insta::assert_snapshot!(all, @r"
         vnet0 xdp guard: asked for
         tap0 xdp: asked for
-        veth0 xdp guard frags: asked for
+        veth0 xdp guard: asked for
         eth0 xdp: asked for
-        jumbo0 xdp frags: asked for
+        jumbo0 xdp: asked for
         br0 br0 cannot take XDP: a bridge has no native XDP
         hint: leave it to --hook br0=auto, or ask for br0=tc
         ");

@@ -31,20 +31,42 @@ pub(crate) fn unspecified(addr: IpAddr) -> IpAddr {
 }
 
 /// Bytes that look random and are the same in every run.
-pub(crate) struct Noise(u64);
+pub(crate) struct Noise {
+    state: u64,
+    table: Box<[u8; TABLE]>,
+}
+
+const TABLE: usize = 8192;
+const STRETCH: usize = 1024;
 
 impl Noise {
     pub(crate) fn seeded(seed: u64) -> Noise {
-        Noise(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+        let mut noise =
+            Noise { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1, table: Box::new([0; TABLE]) };
+        for at in (0..TABLE).step_by(8) {
+            let word = noise.step();
+            noise.table[at..at + 8].copy_from_slice(&word.to_le_bytes());
+        }
+        noise
     }
 
+    /// xorshift64.
+    fn step(&mut self) -> u64 {
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        self.state
+    }
+
+    /// Stretches from random places of the table, each begun with a word of its own: no two are alike, and it is
+    /// fast without optimisation too, so that a transfer tests the path and not the generator.
     pub(crate) fn fill(&mut self, buffer: &mut [u8]) {
-        for chunk in buffer.chunks_mut(8) {
-            // xorshift64: fast without optimisation too, and no two segments of a transfer are alike.
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            chunk.copy_from_slice(&self.0.to_le_bytes()[..chunk.len()]);
+        for stretch in buffer.chunks_mut(STRETCH) {
+            let word = self.step();
+            let at = word as usize % (TABLE - STRETCH);
+            stretch.copy_from_slice(&self.table[at..at + stretch.len()]);
+            let head = stretch.len().min(8);
+            stretch[..head].copy_from_slice(&word.to_le_bytes()[..head]);
         }
     }
 

@@ -11,7 +11,6 @@ use crate::Namespace;
 pub struct Ping<'a> {
     ns: &'a Namespace,
     count: u32,
-    interval: Duration,
     timeout: Duration,
     size: u32,
     whole: bool,
@@ -29,10 +28,9 @@ pub struct PingReport {
 }
 
 impl<'a> Ping<'a> {
-    /// A ping from this namespace: 3 requests, 10 ms apart, 56 bytes of data, 1 s for the last answer.
+    /// A ping from this namespace: 3 requests at once, 56 bytes of data, 1 s for the answers.
     pub fn from(ns: &'a Namespace) -> Self {
-        let (interval, timeout) = (Duration::from_millis(10), Duration::from_secs(1));
-        Ping { ns, count: 3, interval, timeout, size: 56, whole: false }
+        Ping { ns, count: 3, timeout: Duration::from_secs(1), size: 56, whole: false }
     }
 
     /// How many requests.
@@ -41,13 +39,7 @@ impl<'a> Ping<'a> {
         self
     }
 
-    /// The time between two requests.
-    pub fn interval(mut self, interval: Duration) -> Self {
-        self.interval = interval;
-        self
-    }
-
-    /// How long to wait for the last answer; rounded up to whole seconds, as ping counts them.
+    /// How long to wait for the answers.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -68,16 +60,17 @@ impl<'a> Ping<'a> {
     /// Sends, and counts what comes back. No answer at all is a report too, not an error.
     pub fn report(self, addr: impl Into<IpAddr>) -> Result<PingReport> {
         let addr = addr.into();
-        let wait = self.timeout.as_secs_f64().ceil().max(1.0);
-        let total = (self.interval * self.count).as_secs_f64() + wait + 1.0;
-        let mut args: Vec<String> = ["-n", "-q", "-c"].map(String::from).into();
-        args.push(self.count.to_string());
-        args.extend(["-i".into(), self.interval.as_secs_f64().to_string(), "-W".into(), wait.to_string()]);
-        args.extend(["-w".into(), total.ceil().to_string(), "-s".into(), self.size.to_string()]);
+        // All at once (`-l`), because ping waits for a late answer no longer than the interval, so that has to be long. `-w` is no
+        // way out: with a deadline, ping goes on sending until that many answers have come.
+        let (count, timeout) = (self.count.to_string(), self.timeout.as_secs_f64().to_string());
+        let size = self.size.to_string();
+        let mut args =
+            vec!["-n", "-q", "-c", &count, "-l", &count, "-i", &timeout, "-W", &timeout, "-s", &size];
         if self.whole {
-            args.extend(["-M".into(), "do".into()]);
+            args.extend(["-M", "do"]);
         }
-        args.push(addr.to_string());
+        let to = addr.to_string();
+        args.push(&to);
         let output = self.ns.command("ping", &args).output().context("ping")?;
         let text = String::from_utf8_lossy(&output.stdout);
         let what =

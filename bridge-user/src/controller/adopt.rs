@@ -1,0 +1,138 @@
+//! Taking over what a former controller left forwarding, without losing a frame.
+
+use bridge_common::{
+    PortId,
+    record::{Origin, PortRecord, Undo},
+};
+
+use super::{
+    Bridge,
+    ports::{chosen, recorded},
+};
+use crate::{
+    Refusal, Result,
+    datapath::Slot,
+    link::{InterfaceName, Link, sysctl},
+    plan::steps::{Act, Member},
+};
+
+impl Bridge {
+    pub(super) fn adopt(&mut self, uplink: &Link) -> Result<()> {
+        let records = self.hands.tables.records()?;
+        let hook = recorded(self.settings.uplink_hook) as u16;
+        if !records.iter().any(|(id, _)| *id == PortId::UPLINK) {
+            // The former controller died before it had the uplink.
+            self.take_in_uplink(uplink)?;
+        }
+        for (id, mut record) in records {
+            if id == PortId::UPLINK {
+                record.hook = hook;
+            }
+            match self.find(id, &record)? {
+                Some(link) => self.adopt_port(id, record, &link)?,
+                None => {
+                    self.absent.insert(id, record);
+                }
+            }
+        }
+        self.drop_unconfigured()
+    }
+
+    /// The device of a record: by index, since it may have been renamed, else by name.
+    fn find(&self, id: PortId, record: &PortRecord) -> Result<Option<Link>> {
+        let port = self.hands.tables.port(id)?;
+        if port.ifindex != 0
+            && self.hands.pins.is_attached(id, Slot::Ingress)
+            && let Some(link) = self.hands.links.by_index(port.ifindex)?
+        {
+            return Ok(Some(link));
+        }
+        match record.name().parse::<InterfaceName>() {
+            Ok(name) => Ok(self.hands.links.get(&name)?),
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn adopt_port(&mut self, id: PortId, record: PortRecord, link: &Link) -> Result<()> {
+        let old = self.hands.tables.port(id)?;
+        let same_device = old.ifindex == link.index;
+        if !same_device {
+            return self.take_in_returned(id, record, link);
+        }
+        let mut member = Member::new(id, link, record.origin, recorded(chosen(&record)), None);
+        member.record.undo = record.undo;
+        let choice = self.choice_for(&member)?;
+        member.guard = choice.guard;
+        if self.hands.pins.is_attached(id, Slot::Xdp) {
+            member.xdp = Some(Slot::Xdp);
+        }
+        for act in adoption(&member) {
+            self.hands.perform(vec![crate::plan::steps::Step { act: Some(act), undo: None }])?;
+        }
+        self.members.insert(id, member);
+        Ok(())
+    }
+
+    /// A device that came back under a known name is taken in anew, under its old number.
+    pub(super) fn take_in_returned(&mut self, id: PortId, record: PortRecord, link: &Link) -> Result<()> {
+        for slot in [Slot::Ingress, Slot::Egress, Slot::Xdp] {
+            self.hands.pins.unpin(id, slot)?;
+        }
+        let ipv6_disabled = if id.is_guest() { sysctl::ipv6_disabled(&link.name)? } else { None };
+        let mut member = Member::new(id, link, record.origin, recorded(chosen(&record)), ipv6_disabled);
+        // Somebody else made it this time.
+        member.record.undo =
+            member.record.undo.with(Undo::CREATED, false).with(Undo::WAS_UP, link.up && id.is_guest());
+        let choice = self.choice_for(&member)?;
+        member.guard = choice.guard;
+        self.hands.perform(member.steps())?;
+        member.up |= id.is_guest();
+        self.hands.tables.set_port(id, member.facts(false))?;
+        self.members.insert(id, member);
+        Ok(())
+    }
+
+    /// Ports of an earlier configuration that this one does not have. Those added by hand stay.
+    fn drop_unconfigured(&mut self) -> Result<()> {
+        let uplink = self.settings.uplink.clone();
+        let wanted = |name: &str| {
+            name == uplink.as_str() || self.settings.ports.iter().any(|port| port.ifname.as_str() == name)
+        };
+        let records = self.hands.tables.records()?;
+        let unwanted: Vec<_> = records
+            .iter()
+            .filter(|(_, record)| record.origin.has(Origin::CONFIGURED) && !wanted(record.name()))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in unwanted {
+            if id == PortId::UPLINK {
+                return Err(Refusal::new(
+                    format!("bridge {} has another uplink, {}", self.settings.bridge, self.name_of(id)),
+                    format!("take it down first with `xbr down {}`", self.settings.bridge),
+                )
+                .into());
+            }
+            self.let_go(id)?;
+        }
+        Ok(())
+    }
+}
+
+/// The acts that take a port over in place: programs replaced on live links, facts as they are, and nothing
+/// on the way that would stop a frame.
+fn adoption(member: &Member) -> Vec<Act> {
+    let attach = |slot| Act::Attach(member.id, slot, member.name.clone(), member.ifindex);
+    let mut acts = vec![Act::Record(member.id, member.record)];
+    if member.id == PortId::UPLINK {
+        acts.push(attach(Slot::Egress));
+        acts.push(Act::Facts(PortId::HOST, member.host_facts()));
+        acts.push(Act::Attach(PortId::HOST, Slot::Xmit, member.name.clone(), 0));
+    }
+    acts.push(attach(Slot::Ingress));
+    if let Some(slot) = member.xdp {
+        acts.push(Act::Enter(member.id, member.ifindex));
+        acts.push(attach(slot));
+    }
+    acts.push(Act::Facts(member.id, member.facts(member.xdp.is_some())));
+    acts
+}

@@ -1,0 +1,193 @@
+//! A bridge in the hands of its controller.
+
+use std::collections::BTreeMap;
+
+use bridge_common::{
+    Mac, PortId,
+    port::MAX_PORTS,
+    record::{BridgeRecord, PortRecord},
+};
+use tokio::sync::broadcast;
+
+use super::{checks, hands::Hands};
+use crate::{
+    Error, Refusal, Result,
+    control::{Event, protocol::PortEvent},
+    datapath::{Options, PinDir, Programs, Start},
+    link::{Link, Links, namespace},
+    plan::steps::Member,
+    settings::Settings,
+};
+
+/// Events that a slow monitor may fall behind before it loses some.
+const NEWS_KEPT: usize = 1024;
+
+/// A bridge, its ports, and what it takes to change them.
+pub struct Bridge {
+    pub(super) hands: Hands,
+    pub(super) settings: Settings,
+    /// Every port that has a device, by number.
+    pub(super) members: BTreeMap<PortId, Member>,
+    /// Ports whose device is away, as they were written down.
+    pub(super) absent: BTreeMap<PortId, PortRecord>,
+    /// What was chosen for each port and why, for the operator.
+    pub(super) notes: Vec<String>,
+    pub(super) news: broadcast::Sender<Event>,
+    /// Nothing can expire before this time; see `sweep`.
+    pub(super) next_expiry: u64,
+    /// The hook that each port was told to have, in words, so that only changes are said again.
+    pub(super) said: BTreeMap<PortId, String>,
+}
+
+impl Bridge {
+    /// Brings the bridge up: from nothing, or over what a former controller left forwarding. On an error the
+    /// machine is as it was before.
+    pub fn start(settings: Settings) -> Result<(Self, Start)> {
+        checks::environment()?;
+        let pins = PinDir::of(&settings.bridge)?;
+        let links = Links::open()?;
+        let (uplink, warnings) = checks::devices(&settings, &links, &pins)?;
+        let found = pins.exists();
+        let loaded = Programs::load(&pins, &options(&settings, namespace::cookie()?));
+        let (programs, tables, start) = match loaded {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                if !found {
+                    pins.remove()?;
+                }
+                return Err(error.into());
+            }
+        };
+        let hands = Hands {
+            pins,
+            tables,
+            links,
+            programs: Some(programs),
+            #[cfg(feature = "lab")]
+            fail_after: settings.lab.fail_step,
+        };
+        let mut bridge = Self {
+            hands,
+            settings,
+            members: BTreeMap::new(),
+            absent: BTreeMap::new(),
+            notes: warnings.into_iter().map(|warning| format!("warning: {warning}")).collect(),
+            news: broadcast::channel(NEWS_KEPT).0,
+            next_expiry: 0,
+            said: BTreeMap::new(),
+        };
+        let fresh = start == Start::Fresh;
+        match bridge.bring_up(&uplink, fresh) {
+            Ok(()) => Ok((bridge, start)),
+            Err(error) => {
+                // What was forwarding before goes on forwarding.
+                if fresh {
+                    bridge.take_down()?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn bring_up(&mut self, uplink: &Link, fresh: bool) -> Result<()> {
+        let mac =
+            uplink.mac.ok_or_else(|| Error::Controller(format!("{} has no MAC address", uplink.name)))?;
+        self.hands.tables.set_bridge(BridgeRecord { namespace: namespace::cookie()? })?;
+        self.configure(mac)?;
+        if fresh {
+            self.take_in_uplink(uplink)?;
+        } else {
+            self.adopt(uplink)?;
+        }
+        for port in self.settings.ports.clone() {
+            self.take_in_configured(&port)?;
+        }
+        self.choose_hooks()?;
+        if let Some(programs) = &mut self.hands.programs {
+            programs.settle()?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn configure(&mut self, uplink_mac: Mac) -> Result<()> {
+        let mut config = self.hands.tables.config()?;
+        config.ageing = u64::from(self.settings.ageing_time) * 1_000_000_000;
+        config.uplink_mac = uplink_mac;
+        Ok(self.hands.tables.set_config(config)?)
+    }
+
+    /// Takes everything away and leaves the machine as it was found.
+    pub fn take_down(&mut self) -> Result<()> {
+        // The uplink last: it has the lowest number.
+        for member in std::mem::take(&mut self.members).into_values().rev() {
+            self.hands.take_back(member.release());
+        }
+        Ok(self.hands.pins.remove()?)
+    }
+
+    /// A number that no port has.
+    pub(super) fn free_number(&self) -> Result<PortId> {
+        (PortId::FIRST_GUEST.0..MAX_PORTS as u16)
+            .map(PortId)
+            .find(|id| !self.members.contains_key(id) && !self.absent.contains_key(id))
+            .ok_or_else(|| {
+                Refusal::new(
+                    format!(
+                        "bridge {} has {MAX_PORTS} ports, which is all it can have",
+                        self.settings.bridge
+                    ),
+                    "take a port away first, or start a second bridge with another uplink",
+                )
+                .into()
+            })
+    }
+
+    /// The port whose device has this name.
+    pub(super) fn port_named(&self, name: &str) -> Option<PortId> {
+        let present = self.members.iter().find(|(_, member)| member.name.as_str() == name);
+        let away = || self.absent.iter().find(|(_, record)| record.name() == name).map(|(id, _)| *id);
+        present.map(|(id, _)| *id).or_else(away)
+    }
+
+    /// A port's name, for people.
+    pub(super) fn name_of(&self, id: PortId) -> String {
+        if id == PortId::HOST {
+            return "host".into();
+        }
+        match (self.members.get(&id), self.absent.get(&id)) {
+            (Some(member), _) => member.name.to_string(),
+            (None, Some(record)) => record.name().into(),
+            (None, None) => format!("#{}", id.0),
+        }
+    }
+
+    /// Tells the monitors.
+    pub(super) fn tell(&self, event: Event) {
+        // Nobody listening is fine.
+        let _ = self.news.send(event);
+    }
+
+    /// Tells the log, the operator and the monitors about a port.
+    pub(super) fn tell_port(&self, kind: fn(PortEvent) -> Event, id: PortId, detail: impl Into<String>) {
+        let (ifname, detail) = (self.name_of(id), detail.into());
+        let event = kind(PortEvent { ifname, detail });
+        tracing::info!(?event);
+        self.tell(event);
+    }
+}
+
+#[cfg(feature = "lab")]
+fn options(settings: &Settings, namespace: u64) -> Options {
+    let lab = &settings.lab;
+    Options {
+        clock: lab.clock,
+        no_guard: lab.no_guard,
+        other_tag: lab.other_tag,
+        ..Options::new(settings.fdb_max, namespace)
+    }
+}
+
+#[cfg(not(feature = "lab"))]
+fn options(settings: &Settings, namespace: u64) -> Options {
+    Options::new(settings.fdb_max, namespace)
+}

@@ -1,0 +1,120 @@
+//! The facts for `plan::validate`, and what it says of them. Nothing here changes anything.
+
+use std::fs;
+
+use bridge_common::PortId;
+
+use crate::{
+    Refusal, Result,
+    datapath::{PinDir, Slot, Tables, bpffs},
+    link::{InterfaceName, Link, Links, namespace},
+    plan::{
+        Probe, Warning,
+        validate::{self, Claims},
+    },
+    settings::Settings,
+};
+
+/// Refuses a machine on which no bridge can run.
+pub fn environment() -> Result<()> {
+    Ok(validate::environment(&Probe {
+        kernel: kernel(),
+        btf: fs::exists("/sys/kernel/btf/vmlinux").unwrap_or(false),
+        capable: capable(),
+        bpffs: bpffs().is_ok(),
+    })?)
+}
+
+fn kernel() -> (u32, u32) {
+    let release = nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned());
+    let release = release.unwrap_or_default();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+/// CAP_NET_ADMIN (12), CAP_PERFMON (38) and CAP_BPF (39) are in effect.
+fn capable() -> bool {
+    const NEEDED: u64 = 1 << 12 | 1 << 38 | 1 << 39;
+    let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let bits = effective.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
+    bits.is_some_and(|bits| bits & NEEDED == NEEDED)
+}
+
+/// Looks at everything that the settings name, before anything is changed. Gives the uplink, and what the
+/// operator should know.
+pub fn devices(settings: &Settings, links: &Links, pins: &PinDir) -> Result<(Link, Vec<Warning>)> {
+    home(pins)?;
+    let uplink = existing(&settings.uplink, links)?;
+    let mut warnings = validate::uplink(&uplink, &claims(&uplink, pins)?)?;
+    for port in &settings.ports {
+        match &port.tap {
+            Some(_) => {
+                let link = links.get(&port.ifname)?;
+                validate::tap(&port.ifname, link.as_ref())?;
+                if let Some(link) = link {
+                    warnings.extend(validate::port(&link, &uplink, &claims(&link, pins)?)?);
+                }
+            }
+            None => {
+                let link = existing(&port.ifname, links)?;
+                warnings.extend(validate::port(&link, &uplink, &claims(&link, pins)?)?);
+            }
+        }
+    }
+    Ok((uplink, warnings))
+}
+
+/// Looks at one device that is to become a port of a running bridge.
+pub fn port(link: &Link, uplink: &Link, pins: &PinDir) -> Result<Vec<Warning>> {
+    Ok(validate::port(link, uplink, &claims(link, pins)?)?)
+}
+
+/// A device that must be there.
+pub fn existing(name: &InterfaceName, links: &Links) -> Result<Link> {
+    if let Some(link) = links.get(name)? {
+        return Ok(link);
+    }
+    let names: Vec<_> = links.list()?.into_iter().map(|link| link.name).collect();
+    Err(validate::no_such(name, &names).into())
+}
+
+/// A bridge of this name that is left over must be of this network namespace: its devices are there.
+fn home(pins: &PinDir) -> Result<()> {
+    let Ok(tables) = Tables::open(pins) else { return Ok(()) };
+    let home = tables.bridge()?.namespace;
+    // 0: the former controller died before it wrote anything down.
+    if home != 0 && home != namespace::cookie()? {
+        let message = format!("bridge {} exists in another network namespace", pins.bridge());
+        return Err(Refusal::new(message, "give this one another name with --bridge").into());
+    }
+    Ok(())
+}
+
+fn claims(link: &Link, pins: &PinDir) -> Result<Claims> {
+    let here = namespace::cookie()?;
+    let mut claims = Claims::default();
+    for other in PinDir::all()? {
+        let own = other.bridge() == pins.bridge();
+        let Ok(tables) = Tables::open(&other) else { continue };
+        if tables.bridge()?.namespace != here {
+            continue;
+        }
+        let Some(id) = port_of(&tables, link)? else { continue };
+        if !own {
+            claims.bridge = Some(other.bridge().to_string());
+        } else if other.is_attached(id, Slot::Xdp) {
+            claims.own_xdp = true;
+        }
+    }
+    Ok(claims)
+}
+
+fn port_of(tables: &Tables, link: &Link) -> Result<Option<PortId>> {
+    for (id, _) in tables.records()? {
+        if tables.port(id)?.ifindex == link.index {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
+}

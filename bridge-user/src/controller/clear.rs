@@ -1,0 +1,60 @@
+//! Taking a bridge down whose controller is dead.
+
+use super::{hands::Hands, lock};
+use crate::{
+    Refusal, Result,
+    datapath::{Error as DatapathError, PinDir, Slot, Tables},
+    link::{InterfaceName, Links, namespace},
+    plan::steps::Member,
+};
+use bridge_common::record::HookChoice;
+
+/// Lets every port go by what is written down in the kernel, and removes the bridge's pins.
+pub fn clear(pins: &PinDir) -> Result<()> {
+    let _lock = lock::lock(pins.bridge())?;
+    match Tables::open(pins) {
+        Ok(tables) => release(pins, tables)?,
+        // A start that died before it had made its maps, or another version's: nothing is known to undo.
+        Err(error @ (DatapathError::NoBridge(_) | DatapathError::OtherLayout { .. })) => {
+            tracing::warn!(%error, "only the pins are removed");
+        }
+        Err(error) => return Err(error.into()),
+    }
+    pins.remove()?;
+    lock::unlink(pins.bridge())
+}
+
+fn release(pins: &PinDir, tables: Tables) -> Result<()> {
+    let home = tables.bridge()?.namespace;
+    if home != namespace::cookie()? {
+        return Err(Refusal::new(
+            format!("bridge {} belongs to another network namespace", pins.bridge()),
+            "run this command in that namespace (`nsenter --net=…`), where its devices are",
+        )
+        .into());
+    }
+    let links = Links::open()?;
+    let records = tables.records()?;
+    let mut hands = Hands {
+        pins: pins.clone(),
+        tables,
+        links,
+        programs: None,
+        #[cfg(feature = "lab")]
+        fail_after: None,
+    };
+    for (id, record) in records.into_iter().rev() {
+        let ifindex = hands.tables.port(id)?.ifindex;
+        let by_name = record.name().parse::<InterfaceName>().ok();
+        let link = match hands.links.by_index(ifindex)? {
+            Some(link) => Some(link),
+            None => by_name.map(|name| hands.links.get(&name)).transpose()?.flatten(),
+        };
+        let Some(link) = link else { continue };
+        let mut member = Member::new(id, &link, record.origin, HookChoice::from_raw(record.hook), None);
+        member.record.undo = record.undo;
+        member.xdp = pins.is_attached(id, Slot::Xdp).then_some(Slot::Xdp);
+        hands.take_back(member.release());
+    }
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! Following what happens to the ports' devices.
+
+use bridge_common::{PortId, record::Undo};
+
+use super::Bridge;
+use crate::{
+    Result,
+    control::Event,
+    datapath::Slot,
+    link::{Link, LinkEvent},
+    plan::steps::Member,
+};
+
+impl Bridge {
+    /// Follows one message of the kernel.
+    pub(super) fn follow(&mut self, event: LinkEvent) -> Result<()> {
+        match event {
+            LinkEvent::Changed(link) => self.link_changed(&link),
+            LinkEvent::Gone { index, .. } => match self.port_at(index) {
+                Some(id) => self.vanished(id),
+                None => Ok(()),
+            },
+            LinkEvent::Overrun => self.look_again(),
+        }
+    }
+
+    /// Messages were lost: everything may have happened.
+    fn look_again(&mut self) -> Result<()> {
+        let links = self.hands.links.list()?;
+        let gone: Vec<_> = self
+            .members
+            .values()
+            .filter(|member| !links.iter().any(|link| link.index == member.ifindex))
+            .map(|member| member.id)
+            .collect();
+        for id in gone {
+            self.vanished(id)?;
+        }
+        for link in &links {
+            self.link_changed(link)?;
+        }
+        Ok(())
+    }
+
+    fn port_at(&self, ifindex: u32) -> Option<PortId> {
+        self.members.values().find(|member| member.ifindex == ifindex).map(|member| member.id)
+    }
+
+    fn link_changed(&mut self, link: &Link) -> Result<()> {
+        if let Some(id) = self.port_at(link.index) {
+            return self.port_changed(id, link);
+        }
+        let returned = self.absent.iter().find(|(_, record)| record.name() == link.name.as_str());
+        match returned.map(|(id, record)| (*id, *record)) {
+            Some((id, record)) => {
+                self.absent.remove(&id);
+                if let Err(error) = self.take_in_returned(id, record, link) {
+                    self.absent.insert(id, record);
+                    return Err(error);
+                }
+                if id == PortId::UPLINK
+                    && let Some(mac) = link.mac
+                {
+                    self.configure(mac)?;
+                }
+                self.tell_port(Event::PortAdded, id, "the device is back");
+                self.choose_hooks()
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn port_changed(&mut self, id: PortId, link: &Link) -> Result<()> {
+        let Some(old) = self.members.get(&id).cloned() else { return Ok(()) };
+        let mut new = old.clone();
+        new.mtu = link.mtu;
+        new.up = link.up;
+        if new.name != link.name {
+            new.name = link.name.clone();
+            let mut record = bridge_common::record::PortRecord::named(link.name.as_str());
+            (record.undo, record.hook, record.origin) = (old.record.undo, old.record.hook, old.record.origin);
+            new.record = record;
+            self.hands.tables.set_record(id, record)?;
+        }
+        if new != old {
+            self.hands.tables.set_port(id, new.facts(new.xdp.is_some()))?;
+            if id == PortId::UPLINK {
+                self.hands.tables.set_port(PortId::HOST, new.host_facts())?;
+            }
+            self.members.insert(id, new.clone());
+        }
+        self.tell_changes(&old, &new);
+        if old.up && !new.up {
+            self.flush_learned(id)?;
+        }
+        if id == PortId::UPLINK {
+            self.uplink_changed(link)?;
+        }
+        // vnet_hdr and MTU may ask for another hook.
+        self.choose_hooks()
+    }
+
+    fn uplink_changed(&mut self, link: &Link) -> Result<()> {
+        if let Some(mac) = link.mac
+            && self.hands.tables.config()?.uplink_mac != mac
+        {
+            self.configure(mac)?;
+            self.tell_port(Event::PortChanged, PortId::UPLINK, format!("MAC address {mac}"));
+        }
+        let ours =
+            self.members.get(&PortId::UPLINK).is_some_and(|member| member.record.undo.has(Undo::PROMISC));
+        // The flag is not counted: whoever clears it clears ours, and guests would fall silent.
+        if ours && !link.promiscuous {
+            self.hands.links.set_promiscuous(link.index, true)?;
+            self.tell_port(Event::PortChanged, PortId::UPLINK, "promiscuous again: somebody had cleared it");
+        }
+        Ok(())
+    }
+
+    fn tell_changes(&self, old: &Member, new: &Member) {
+        if old.name != new.name {
+            self.tell_port(Event::PortChanged, new.id, format!("renamed from {}", old.name));
+        }
+        if old.mtu != new.mtu {
+            self.tell_port(Event::PortChanged, new.id, format!("MTU {}", new.mtu));
+        }
+        match (old.up, new.up) {
+            (false, true) => self.tell_port(Event::PortUp, new.id, ""),
+            (true, false) => self.tell_port(Event::PortDown, new.id, ""),
+            _ => {}
+        }
+    }
+
+    /// The device is gone, and its attachments with it. The port waits for its return.
+    fn vanished(&mut self, id: PortId) -> Result<()> {
+        let Some(member) = self.members.remove(&id) else { return Ok(()) };
+        self.hands.tables.set_port_of(member.ifindex, None)?;
+        self.hands.tables.set_port(id, Default::default())?;
+        if id == PortId::UPLINK {
+            self.hands.tables.set_port(PortId::HOST, Default::default())?;
+        }
+        for slot in [Slot::Ingress, Slot::Egress, Slot::Xdp] {
+            self.hands.pins.unpin(id, slot)?;
+        }
+        self.absent.insert(id, member.record);
+        self.said.remove(&id);
+        self.flush_learned(id)?;
+        self.tell_port(Event::PortDown, id, "the device is gone");
+        self.choose_hooks()
+    }
+}

@@ -1,0 +1,145 @@
+//! Carrying out what was planned. The only place where a plan touches the machine.
+
+use bridge_common::{Port, PortId, record::PortRecord};
+
+use crate::{
+    Error, Result,
+    datapath::{PinDir, Programs, Tables},
+    link::{self, InterfaceName, Links, offload, sysctl, tap},
+    plan::steps::{Act, Step},
+};
+
+/// What it takes to change the machine.
+pub struct Hands {
+    /// The bridge's folder.
+    pub pins: PinDir,
+    /// The tables.
+    pub tables: Tables,
+    /// The devices.
+    pub links: Links,
+    /// The programs; none where a bridge is only taken away.
+    pub programs: Option<Programs>,
+    /// In the lab: how many acts are left until one fails.
+    #[cfg(feature = "lab")]
+    pub fail_after: Option<u32>,
+}
+
+impl Hands {
+    /// Carries out all steps, or none: the ones before a step that fails are taken back.
+    pub fn perform(&mut self, steps: Vec<Step>) -> Result<()> {
+        let mut done = Vec::new();
+        for step in steps {
+            if let Some(act) = &step.act
+                && let Err(error) = self.risk(act)
+            {
+                self.take_back(done.into_iter().rev());
+                return Err(error);
+            }
+            done.extend(step.undo);
+        }
+        Ok(())
+    }
+
+    /// Carries out acts that undo something, every one of them, whatever happens to the others.
+    pub fn take_back(&mut self, acts: impl IntoIterator<Item = Act>) {
+        for act in acts {
+            match self.act(&act) {
+                Ok(()) => {}
+                // The device is gone, and with it what was to be undone.
+                Err(Error::Link(error)) if error.is_gone() => {}
+                Err(error) => tracing::error!(?act, %error, "cannot undo"),
+            }
+        }
+    }
+
+    /// An act that the lab may make fail.
+    fn risk(&mut self, act: &Act) -> Result<()> {
+        #[cfg(feature = "lab")]
+        if let Some(left) = &mut self.fail_after {
+            if *left == 0 {
+                self.fail_after = None;
+                return Err(Error::Controller(format!("the lab made this step fail: {act:?}")));
+            }
+            *left -= 1;
+        }
+        self.act(act)
+    }
+
+    fn act(&mut self, act: &Act) -> Result<()> {
+        tracing::debug!(?act);
+        match act {
+            Act::Record(id, record) => Ok(self.tables.set_record(*id, *record)?),
+            Act::Forget(id) => self.forget(*id),
+            Act::Ipv6(name, on) => Ok(sysctl::set_ipv6_disabled(name, !on)?),
+            Act::Feature(name, feature, on) => Ok(offload::set(name, feature, *on)?),
+            Act::Promiscuous(name, on) => Ok(self.links.set_promiscuous(self.index(name)?, *on)?),
+            Act::Facts(id, port) => self.facts(*id, *port),
+            Act::NoFacts(id, ifindex) => self.no_facts(*id, *ifindex),
+            Act::Attach(id, slot, name, ifindex) => self.attach(*id, *slot, name, *ifindex),
+            Act::Detach(id, slot) => Ok(self.pins.unpin(*id, *slot)?),
+            Act::Enter(id, ifindex) => Ok(self.tables.set_device(*id, Some(*ifindex))?),
+            Act::Leave(id) => Ok(self.tables.set_device(*id, None)?),
+            Act::Up(name) => Ok(self.links.set_up(self.index(name)?)?),
+            Act::Down(name) => Ok(self.links.set_down(self.index(name)?)?),
+            Act::Destroy(name) => Ok(tap::destroy(&self.links, name)?),
+        }
+    }
+
+    fn index(&self, name: &InterfaceName) -> Result<u32> {
+        let link = self.links.get(name)?;
+        link.map(|link| link.index).ok_or_else(|| {
+            // In the kernel's words, as if it had been asked.
+            link::Error::Get { name: name.clone(), reason: nix::errno::Errno::ENODEV.into() }.into()
+        })
+    }
+
+    fn attach(
+        &mut self,
+        id: PortId,
+        slot: crate::datapath::Slot,
+        name: &InterfaceName,
+        ifindex: u32,
+    ) -> Result<()> {
+        let Some(programs) = &mut self.programs else {
+            return Err(Error::Controller(format!("no programs are loaded to attach to {name}")));
+        };
+        programs.attach(id, slot, name.as_str(), ifindex)?;
+        Ok(())
+    }
+
+    fn facts(&mut self, id: PortId, port: Port) -> Result<()> {
+        self.tables.set_port(id, port)?;
+        if id != PortId::HOST {
+            self.tables.set_port_of(port.ifindex, Some(id))?;
+            self.widen(id)?;
+        }
+        Ok(())
+    }
+
+    fn no_facts(&mut self, id: PortId, ifindex: u32) -> Result<()> {
+        self.tables.set_port(id, Port::default())?;
+        Ok(self.tables.set_port_of(ifindex, None)?)
+    }
+
+    fn forget(&mut self, id: PortId) -> Result<()> {
+        self.flush(id)?;
+        Ok(self.tables.set_record(id, PortRecord::default())?)
+    }
+
+    /// Deletes every station behind a port, static ones included.
+    pub fn flush(&mut self, id: PortId) -> Result<()> {
+        let stations = self.tables.stations()?;
+        let keys: Vec<_> = stations.iter().filter(|row| row.entry.port() == id).map(|row| row.key).collect();
+        Ok(self.tables.remove_stations(&keys)?)
+    }
+
+    /// The programs look at port numbers up to the highest that was ever in use.
+    fn widen(&mut self, id: PortId) -> Result<()> {
+        let mut config = self.tables.config()?;
+        if config.ports_end <= id.0 {
+            config.ports_end = id.0 + 1;
+            self.tables.set_config(config)?;
+        }
+        Ok(())
+    }
+}

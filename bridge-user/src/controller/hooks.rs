@@ -1,0 +1,129 @@
+//! Which ports have the XDP layer. It is a matter of all of them together: XDP on the uplink pays only when
+//! some port takes what it redirects.
+
+use bridge_common::{PortId, record::Undo};
+
+use super::{Bridge, ports::chosen};
+use crate::{
+    Error, Refusal, Result,
+    control::{Event, protocol::HookChoice},
+    datapath::{self, Slot},
+    link::{hardware, offload},
+    plan::{
+        hook::{self, Chosen},
+        steps::{Act, FEATURES, Member, Step, backwards},
+    },
+};
+
+impl Bridge {
+    /// Brings every port to the hook that it should have.
+    pub(super) fn choose_hooks(&mut self) -> Result<()> {
+        let guests: Vec<_> = self.members.keys().copied().filter(|id| id.is_guest()).collect();
+        for id in guests {
+            self.choose_hook(id)?;
+        }
+        self.choose_hook(PortId::UPLINK)
+    }
+
+    /// What the rules say for a port, as things are.
+    pub(super) fn choice_for(&self, member: &Member) -> Result<Chosen> {
+        let link = self.link_of(member)?;
+        let choice = chosen(&member.record);
+        let driver = hardware::driver(&link.name)?.map(|driver| driver.name);
+        if member.id == PortId::UPLINK {
+            let any = self.members.values().any(|member| member.id.is_guest() && member.xdp.is_some());
+            return Ok(hook::uplink(choice, &link, driver.as_deref(), any)?);
+        }
+        Ok(hook::choose(choice, &link, driver.as_deref())?)
+    }
+
+    fn choose_hook(&mut self, id: PortId) -> Result<()> {
+        let Some(member) = self.members.get(&id).cloned() else { return Ok(()) };
+        let mut wanted = self.choice_for(&member)?;
+        match (wanted.xdp, member.xdp.is_some()) {
+            (true, false) => match self.raise(&member, wanted.guard) {
+                Ok(()) => {}
+                Err(Error::Datapath(error)) if chosen(&member.record) == HookChoice::Auto => {
+                    wanted.xdp = false;
+                    wanted.why = format!("{error}");
+                }
+                Err(error) => return Err(refusal_of_xdp(&member, error)),
+            },
+            (false, true) => self.lower(&member)?,
+            _ => {}
+        }
+        self.set_guard(id, wanted.guard)?;
+        self.say_hook(id, &wanted);
+        Ok(())
+    }
+
+    /// Puts the XDP layer on.
+    fn raise(&mut self, member: &Member, guard: bool) -> Result<()> {
+        let mut raised = member.clone();
+        raised.xdp = Some(Slot::Xdp);
+        raised.guard = guard;
+        for (feature, bit) in FEATURES {
+            // Guests' devices keep theirs: a TAP has none of them, and a veth's are its peer's matter.
+            let hides = member.id == PortId::UPLINK && self.is_on(&raised, feature)?;
+            raised.record.undo = raised.record.undo.with(bit, hides);
+        }
+        let record = |member: &Member| Act::Record(member.id, member.record);
+        let mut steps = vec![Step { act: Some(record(&raised)), undo: Some(record(member)) }];
+        steps.extend(raised.xdp_steps());
+        self.hands.perform(steps)?;
+        self.members.insert(raised.id, raised);
+        Ok(())
+    }
+
+    /// On, and the driver lets it change.
+    fn is_on(&self, member: &Member, feature: &str) -> Result<bool> {
+        let features = offload::features(&member.name)?;
+        Ok(features.iter().any(|one| one.name == feature && one.active && !one.fixed))
+    }
+
+    /// Takes the XDP layer off.
+    fn lower(&mut self, member: &Member) -> Result<()> {
+        self.hands.take_back(backwards(member.xdp_steps()));
+        let mut lowered = member.clone();
+        lowered.xdp = None;
+        for bit in [Undo::RX_VLAN_OFFLOAD, Undo::RX_VLAN_FILTER, Undo::LRO] {
+            lowered.record.undo = lowered.record.undo.with(bit, false);
+        }
+        self.hands.tables.set_record(lowered.id, lowered.record)?;
+        self.members.insert(lowered.id, lowered);
+        Ok(())
+    }
+
+    fn set_guard(&mut self, id: PortId, guard: bool) -> Result<()> {
+        let Some(member) = self.members.get_mut(&id) else { return Ok(()) };
+        if member.guard != guard {
+            member.guard = guard;
+            let facts = member.facts(member.xdp.is_some());
+            self.hands.tables.set_port(id, facts)?;
+        }
+        Ok(())
+    }
+
+    /// Says what was chosen, once for each change.
+    fn say_hook(&mut self, id: PortId, chosen: &Chosen) {
+        let hook = if chosen.xdp { "xdp" } else { "tc" };
+        let text = format!("{hook} ({})", chosen.why);
+        if self.said.get(&id) != Some(&text) {
+            self.notes.push(format!("{}: {text}", self.name_of(id)));
+            self.tell_port(Event::PortChanged, id, format!("hook {text}"));
+            self.said.insert(id, text);
+        }
+    }
+}
+
+/// Native XDP was asked for by name and the device cannot: bad input, no silent fallback.
+fn refusal_of_xdp(member: &Member, error: Error) -> Error {
+    match error {
+        Error::Datapath(datapath::Error::Attach { reason, .. }) => Refusal::new(
+            format!("{} cannot do native XDP: {reason}", member.name),
+            format!("let xbr choose with --hook {}=auto, or take tc", member.name),
+        )
+        .into(),
+        other => other,
+    }
+}

@@ -1,0 +1,23 @@
+//! The controller: one task that owns a bridge.
+//!
+//! The kernel forwards, learns and forgets without it. The controller takes ports in and lets them go, follows
+//! what happens to their devices, frees the memory of expired stations, and answers questions.
+
+mod adopt;
+mod bridge;
+mod checks;
+mod clear;
+mod fdb;
+mod follow;
+mod hands;
+mod hooks;
+mod lock;
+mod ports;
+mod requests;
+mod run;
+mod server;
+mod sweep;
+
+pub use bridge::Bridge;
+pub use clear::clear;
+pub use run::run;

@@ -1,0 +1,222 @@
+//! Ports come and go.
+
+use bridge_common::{
+    PortId,
+    record::{HookChoice as RecordedHook, Origin, PortRecord, Undo},
+};
+
+use super::{Bridge, checks};
+use crate::{
+    Error, Refusal, Result,
+    control::{
+        Event,
+        protocol::{HookChoice, TapOptions},
+    },
+    link::{self, InterfaceName, Link, sysctl, tap},
+    plan::{steps::Member, validate},
+    settings::PortSettings,
+};
+
+/// The recorded form of a choice.
+pub(super) const fn recorded(hook: HookChoice) -> RecordedHook {
+    match hook {
+        HookChoice::Auto => RecordedHook::Auto,
+        HookChoice::Xdp => RecordedHook::Xdp,
+        HookChoice::Tc => RecordedHook::Tc,
+    }
+}
+
+/// A recorded choice.
+pub(super) const fn chosen(record: &PortRecord) -> HookChoice {
+    match RecordedHook::from_raw(record.hook) {
+        RecordedHook::Auto => HookChoice::Auto,
+        RecordedHook::Xdp => HookChoice::Xdp,
+        RecordedHook::Tc => HookChoice::Tc,
+    }
+}
+
+impl Bridge {
+    pub(super) fn take_in_uplink(&mut self, link: &Link) -> Result<()> {
+        let hook = recorded(self.settings.uplink_hook);
+        let member = Member::new(PortId::UPLINK, link, Origin::CONFIGURED, hook, None);
+        self.take_in(member)
+    }
+
+    /// A port of the settings, which may be there already.
+    pub(super) fn take_in_configured(&mut self, port: &PortSettings) -> Result<()> {
+        if let Some(id) = self.port_named(port.ifname.as_str()) {
+            return self.update_record(id, |record| record.hook = recorded(port.hook) as u16);
+        }
+        match &port.tap {
+            Some(options) => self.add_tap(&port.ifname, port.hook, options, Origin::CONFIGURED),
+            None => self.add_port(&port.ifname, port.hook, Origin::CONFIGURED),
+        }
+    }
+
+    /// Attaches a device that exists.
+    pub(super) fn add_port(&mut self, name: &InterfaceName, hook: HookChoice, origin: Origin) -> Result<()> {
+        let link = checks::existing(name, &self.hands.links)?;
+        self.check_port(&link)?;
+        self.take_in_guest(&link, hook, origin)
+    }
+
+    /// Makes a TAP and attaches it. One of that name that exists is taken as it is.
+    pub(super) fn add_tap(
+        &mut self,
+        name: &InterfaceName,
+        hook: HookChoice,
+        options: &TapOptions,
+        origin: Origin,
+    ) -> Result<()> {
+        let existing = self.hands.links.get(name)?;
+        validate::tap(name, existing.as_ref())?;
+        if let Some(link) = existing {
+            self.check_port(&link)?;
+            return self.take_in_guest(&link, hook, origin);
+        }
+        let make = tap::TapOptions {
+            owner: options.owner,
+            multi_queue: options.multi_queue,
+            vnet_hdr: !options.no_vnet_hdr,
+        };
+        tap::create(name, &make)?;
+        let outcome = self.finish_tap(name, hook, options, Origin(origin.0 | Origin::TAP.0));
+        if outcome.is_err() && self.port_named(name.as_str()).is_none() {
+            // Nobody else knows of it yet.
+            if let Err(error) = tap::destroy(&self.hands.links, name)
+                && !error.is_gone()
+            {
+                tracing::error!(%error);
+            }
+        }
+        outcome
+    }
+
+    fn finish_tap(
+        &mut self,
+        name: &InterfaceName,
+        hook: HookChoice,
+        options: &TapOptions,
+        origin: Origin,
+    ) -> Result<()> {
+        let mut link = checks::existing(name, &self.hands.links)?;
+        let uplink_mtu = self.members.get(&PortId::UPLINK).map(|uplink| uplink.mtu);
+        let mtu = options.mtu.or(uplink_mtu).unwrap_or(link.mtu);
+        if mtu != link.mtu {
+            self.hands.links.set_mtu(link.index, mtu)?;
+            link.mtu = mtu;
+        }
+        self.take_in_guest(&link, hook, origin)
+    }
+
+    fn check_port(&mut self, link: &Link) -> Result<()> {
+        if self.port_named(link.name.as_str()).is_some() {
+            return Err(Refusal::new(
+                format!("{} is a port of bridge {} already", link.name, self.settings.bridge),
+                "xbr port show lists the ports",
+            )
+            .into());
+        }
+        let Some(uplink) = self.members.get(&PortId::UPLINK) else { return Ok(()) };
+        let uplink = self.link_of(uplink)?;
+        for warning in checks::port(link, &uplink, &self.hands.pins)? {
+            let warning = format!("warning: {warning}");
+            // A start has said it already.
+            if !self.notes.contains(&warning) {
+                self.notes.push(warning);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_in_guest(&mut self, link: &Link, hook: HookChoice, origin: Origin) -> Result<()> {
+        let ipv6_disabled = sysctl::ipv6_disabled(&link.name)?;
+        let id = self.free_number()?;
+        self.hands.tables.clear_counters(id)?;
+        self.take_in(Member::new(id, link, origin, recorded(hook), ipv6_disabled))
+    }
+
+    fn take_in(&mut self, mut member: Member) -> Result<()> {
+        let id = member.id;
+        let chosen = self.choice_for(&member)?;
+        member.guard = chosen.guard;
+        self.hands.perform(member.steps())?;
+        // The last step set a guest up; the programs learn of it here, or from the kernel's own message.
+        member.up |= id.is_guest();
+        self.hands.tables.set_port(id, member.facts(member.xdp.is_some()))?;
+        self.members.insert(id, member);
+        self.tell_port(Event::PortAdded, id, "");
+        Ok(())
+    }
+
+    /// Attaches one more port while the bridge runs, its hook included.
+    pub(super) fn take_in_and_choose(&mut self, take_in: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        let before: Vec<_> = self.members.keys().copied().collect();
+        take_in(self)?;
+        if let Err(error) = self.choose_hooks() {
+            let new: Vec<_> = self.members.keys().copied().filter(|id| !before.contains(id)).collect();
+            for id in new {
+                self.let_go(id)?;
+            }
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Lets a port go and leaves its device as it was found.
+    pub(super) fn let_go(&mut self, id: PortId) -> Result<()> {
+        self.tell_port(Event::PortRemoved, id, "");
+        self.said.remove(&id);
+        if let Some(member) = self.members.remove(&id) {
+            self.hands.take_back(member.release());
+        }
+        if self.absent.remove(&id).is_some() {
+            self.hands.flush(id)?;
+            self.hands.tables.set_record(id, PortRecord::default())?;
+        }
+        Ok(())
+    }
+
+    /// A guest's port by name, for a verb that takes it away.
+    pub(super) fn guest_named(&self, name: &InterfaceName) -> Result<PortId> {
+        match self.port_named(name.as_str()) {
+            Some(PortId::UPLINK) => Err(Refusal::new(
+                format!("{name} is the uplink of bridge {}", self.settings.bridge),
+                "xbr down takes the whole bridge away",
+            )
+            .into()),
+            Some(id) => Ok(id),
+            None => Err(Refusal::new(
+                format!("{name} is no port of bridge {}", self.settings.bridge),
+                "xbr port show lists the ports",
+            )
+            .into()),
+        }
+    }
+
+    /// Whether we made the device of this port.
+    pub(super) fn is_ours(&self, id: PortId) -> bool {
+        let undo = self.members.get(&id).map(|member| member.record.undo);
+        undo.or_else(|| self.absent.get(&id).map(|record| record.undo))
+            .is_some_and(|undo| undo.has(Undo::CREATED))
+    }
+
+    pub(super) fn update_record(&mut self, id: PortId, change: impl Fn(&mut PortRecord)) -> Result<()> {
+        let record = match (self.members.get_mut(&id), self.absent.get_mut(&id)) {
+            (Some(member), _) => &mut member.record,
+            (None, Some(record)) => record,
+            (None, None) => return Ok(()),
+        };
+        change(record);
+        record.origin = Origin(record.origin.0 | Origin::CONFIGURED.0);
+        Ok(self.hands.tables.set_record(id, *record)?)
+    }
+
+    /// The link of a member, or an error that names it.
+    pub(super) fn link_of(&self, member: &Member) -> Result<Link> {
+        self.hands.links.by_index(member.ifindex)?.ok_or_else(|| {
+            let reason = nix::errno::Errno::ENODEV.into();
+            Error::from(link::Error::Get { name: member.name.clone(), reason })
+        })
+    }
+}

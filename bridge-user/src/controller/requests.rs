@@ -1,0 +1,68 @@
+//! Requests of the control socket.
+
+use bridge_common::record::Origin;
+
+use super::Bridge;
+use crate::{
+    Error, Refusal, Result,
+    control::{Reply, Request},
+};
+
+impl Bridge {
+    /// Carries a request out and says how it went. [`Request::Monitor`] and [`Request::Down`] are the
+    /// server's.
+    pub(super) fn answer(&mut self, request: Request) -> Reply {
+        let notes_before = self.notes.len();
+        match self.carry_out(request) {
+            Ok(mut notes) => {
+                notes.extend(self.notes.drain(notes_before..));
+                Reply::Done { notes }
+            }
+            Err(Error::Refused(Refusal { message, hint })) => Reply::Refused { message, hint },
+            Err(error) => Reply::Failed { message: error.to_string() },
+        }
+    }
+
+    fn carry_out(&mut self, request: Request) -> Result<Vec<String>> {
+        match request {
+            Request::PortAdd { ifname, hook } => {
+                self.take_in_and_choose(|bridge| bridge.add_port(&ifname, hook, Origin::default()))?;
+            }
+            Request::TapAdd { ifname, hook, options } => {
+                if self.port_named(ifname.as_str()).is_some() {
+                    return Err(Refusal::new(
+                        format!("{ifname} is a port of bridge {} already", self.settings.bridge),
+                        "xbr port show lists the ports",
+                    )
+                    .into());
+                }
+                self.take_in_and_choose(|bridge| bridge.add_tap(&ifname, hook, &options, Origin::default()))?;
+            }
+            Request::PortDel { ifname } => {
+                let id = self.guest_named(&ifname)?;
+                self.let_go(id)?;
+                self.choose_hooks()?;
+            }
+            Request::TapDel { ifname } => {
+                let id = self.guest_named(&ifname)?;
+                if !self.is_ours(id) {
+                    return Err(Refusal::new(
+                        format!("{ifname} was not made by xbr"),
+                        format!("`xbr port del {ifname}` lets it go and leaves it there"),
+                    )
+                    .into());
+                }
+                self.let_go(id)?;
+                self.choose_hooks()?;
+            }
+            Request::FdbAdd { mac, vlan, ifname } => self.fdb_add(&mac, vlan, &ifname)?,
+            Request::FdbDel { mac, vlan, ifname } => self.fdb_del(&mac, vlan, ifname.as_deref())?,
+            Request::FdbFlush { ifname, vlan } => {
+                let count = self.fdb_flush(ifname.as_deref(), vlan)?;
+                return Ok(vec![format!("{count} stations deleted")]);
+            }
+            Request::Monitor | Request::Down => {}
+        }
+        Ok(Vec::new())
+    }
+}

@@ -1,0 +1,88 @@
+//! The control socket's server: a task for each connection, which asks the controller's.
+
+use tokio::{
+    net::{UnixListener, UnixStream},
+    sync::{broadcast, mpsc, oneshot},
+};
+
+use crate::control::{Event, Frames, Reply, Request, frames};
+
+/// A request on its way to the controller.
+pub struct Asked {
+    /// What is asked.
+    pub request: Request,
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<Reply>,
+}
+
+/// Connections that are served at once; more wait.
+const CONNECTIONS: usize = 64;
+
+/// Serves the socket until the controller is gone.
+pub async fn serve(listener: UnixListener, asked: mpsc::Sender<Asked>, news: broadcast::Sender<Event>) {
+    let room = std::sync::Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(place) = room.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let (asked, news) = (asked.clone(), news.subscribe());
+                tokio::spawn(async move {
+                    if let Err(error) = talk(stream, asked, news).await {
+                        tracing::debug!(%error, "a control connection ended");
+                    }
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a control connection");
+                // Out of descriptors, most likely: give others time to close theirs.
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+async fn talk(
+    stream: UnixStream,
+    asked: mpsc::Sender<Asked>,
+    news: broadcast::Receiver<Event>,
+) -> Result<(), Failure> {
+    let mut frames = frames(stream);
+    let request = match frames.read::<Request>().await {
+        Ok(Some(request)) => request,
+        Ok(None) => return Ok(()),
+        Err(error) => {
+            let hint = Some("use the xbr that the controller was started from".into());
+            frames.write(&Reply::Refused { message: error.to_string(), hint }).await?;
+            return Err(error.into());
+        }
+    };
+    if request == Request::Monitor {
+        return monitor(frames, news).await;
+    }
+    drop(news);
+    let (answer, answered) = oneshot::channel();
+    asked.send(Asked { request, answer }).await?;
+    Ok(frames.write(&answered.await?).await?)
+}
+
+async fn monitor(mut frames: Frames, mut news: broadcast::Receiver<Event>) -> Result<(), Failure> {
+    loop {
+        let event = tokio::select! {
+            event = news.recv() => event,
+            // A monitor says nothing more; when it hangs up we are done.
+            said = frames.read::<Request>() => match said? {
+                Some(_) => continue,
+                None => return Ok(()),
+            },
+        };
+        let event = match event {
+            Ok(event) => event,
+            Err(broadcast::error::RecvError::Lagged(count)) => Event::Lost { count },
+            Err(broadcast::error::RecvError::Closed) => return Ok(()),
+        };
+        frames.write(&Reply::Event(event)).await?;
+    }
+}

@@ -1,0 +1,75 @@
+//! Freeing the memory of expired stations. The programs take an expired entry for none whether it is there
+//! or not, so this is about room, and about telling those who watch.
+
+use bridge_common::PortId;
+use nix::time::{ClockId, clock_gettime};
+
+use super::Bridge;
+use crate::{
+    Result,
+    control::{Event, protocol::StationEvent},
+    datapath::Station,
+};
+
+/// `CLOCK_MONOTONIC` in nanoseconds, the FDB's clock.
+pub fn now() -> u64 {
+    match clock_gettime(ClockId::CLOCK_MONOTONIC) {
+        Ok(time) => time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64,
+        // The clock exists on every kernel that has BPF; 0 would merely expire nothing.
+        Err(_) => 0,
+    }
+}
+
+impl Bridge {
+    /// Called every second. It reads the table only when something can have expired: no station expires
+    /// earlier than the oldest one that the last reading saw.
+    pub(super) fn sweep(&mut self) -> Result<()> {
+        let ageing = self.hands.tables.config()?.ageing;
+        let now = now();
+        if ageing == 0 || now < self.next_expiry {
+            return Ok(());
+        }
+        let stations = self.hands.tables.stations()?;
+        let (expired, live): (Vec<_>, Vec<_>) =
+            stations.into_iter().partition(|row| row.entry.is_expired(now, ageing));
+        let oldest = live.iter().filter(|row| !row.entry.is_static()).map(|row| row.entry.last_seen).min();
+        self.next_expiry = oldest.unwrap_or(now).saturating_add(ageing);
+        let keys: Vec<_> = expired.iter().map(|row| row.key).collect();
+        self.hands.tables.remove_stations(&keys)?;
+        self.tell_gone(&expired);
+        Ok(())
+    }
+
+    /// Deletes what was learned behind a port, as the Linux bridge does when one goes down.
+    pub(super) fn flush_learned(&mut self, id: PortId) -> Result<usize> {
+        self.delete_where(|row| row.entry.port() == id && !row.entry.is_static())
+    }
+
+    /// Deletes the stations that `wanted` names, and says how many.
+    pub(super) fn delete_where(&mut self, wanted: impl Fn(&Station) -> bool) -> Result<usize> {
+        let mut rows = self.hands.tables.stations()?;
+        rows.retain(wanted);
+        let keys: Vec<_> = rows.iter().map(|row| row.key).collect();
+        self.hands.tables.remove_stations(&keys)?;
+        self.tell_gone(&rows);
+        Ok(keys.len())
+    }
+
+    fn tell_gone(&self, rows: &[Station]) {
+        if self.news.receiver_count() == 0 {
+            return;
+        }
+        for row in rows {
+            self.tell(Event::Gone(self.station_event(row, None)));
+        }
+    }
+
+    pub(super) fn station_event(&self, row: &Station, from: Option<PortId>) -> StationEvent {
+        StationEvent {
+            mac: row.key.mac.to_string(),
+            vlan: (row.key.vlan != 0).then_some(row.key.vlan),
+            ifname: self.name_of(row.entry.port()),
+            from: from.map(|id| self.name_of(id)),
+        }
+    }
+}

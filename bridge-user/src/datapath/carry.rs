@@ -1,0 +1,82 @@
+//! From tables of another layout to those of this one.
+//!
+//! Most layouts differ in one map (a larger FDB, one more counter), so each map is judged on its own: what has
+//! the shape that we know is carried over, and what has not begins empty.
+
+use std::cmp::Reverse;
+
+use aya::maps::{Array, Map, MapData, MapError};
+use bridge_common::{
+    Config, FdbEntry, FdbKey, Port, PortId, maps,
+    port::MAX_PORTS,
+    record::{BridgeRecord, PortRecord},
+};
+
+use super::{
+    PinDir, Station, Tables, batch,
+    error::{Error, Result, words},
+    layout,
+};
+use std::os::fd::AsFd as _;
+
+/// Fills `tables` with what the old ones of this bridge hold.
+pub fn over(pins: &PinDir, object: &[u8], tables: &mut Tables) -> Result<()> {
+    let old = Old { pins, object };
+    if let Some(config) = old.array::<Config>(maps::CONFIG)? {
+        tables.set_config(get(&config, maps::CONFIG, 0)?)?;
+    }
+    if let Some(bridge) = old.array::<BridgeRecord>(maps::BRIDGE)? {
+        tables.set_bridge(get(&bridge, maps::BRIDGE, 0)?)?;
+    }
+    let (records, ports) = (old.array::<PortRecord>(maps::RECORDS)?, old.array::<Port>(maps::PORTS)?);
+    if let (Some(records), Some(ports)) = (records, ports) {
+        for id in (0..MAX_PORTS).map(|index| PortId(index as u16)) {
+            let (record, port) =
+                (get(&records, maps::RECORDS, id.index())?, get(&ports, maps::PORTS, id.index())?);
+            tables.set_port(id, port)?;
+            if !record.name().is_empty() {
+                tables.set_record(id, record)?;
+                tables.set_port_of(port.ifindex, Some(id))?;
+            }
+        }
+    }
+    carry_stations(&old, tables)
+}
+
+fn carry_stations(old: &Old<'_>, tables: &mut Tables) -> Result<()> {
+    let Some(data) = old.open(maps::FDB)? else { return Ok(()) };
+    let mut rows = batch::read::<FdbKey, FdbEntry>(data.fd().as_fd())
+        .map_err(|error| Error::ReadMap { map: maps::FDB, reason: error.to_string() })?;
+    // Should the new table be smaller: the operator's own first, then who spoke last.
+    rows.sort_by_key(|(_, entry)| (!entry.is_static(), Reverse(entry.last_seen)));
+    rows.truncate(tables.fdb_max() as usize);
+    let stations: Vec<_> = rows.into_iter().map(|(key, entry)| Station { key, entry }).collect();
+    tables.set_stations(&stations)
+}
+
+struct Old<'a> {
+    pins: &'a PinDir,
+    object: &'a [u8],
+}
+
+impl Old<'_> {
+    /// The old map, if it has the shape that we know.
+    fn open(&self, map: &'static str) -> Result<Option<MapData>> {
+        if !layout::is_known(self.pins, self.object, map)? {
+            tracing::warn!(map, "made by another version of xbr in another shape; it begins empty");
+            return Ok(None);
+        }
+        let data = MapData::from_pin(self.pins.map(map));
+        data.map(Some).map_err(|error| Error::OpenMap { map, reason: words(&error) })
+    }
+
+    fn array<V: aya::Pod>(&self, map: &'static str) -> Result<Option<Array<MapData, V>>> {
+        let Some(data) = self.open(map)? else { return Ok(None) };
+        let array = Map::from_map_data(data).and_then(Array::try_from);
+        array.map(Some).map_err(|error: MapError| Error::OpenMap { map, reason: words(&error) })
+    }
+}
+
+fn get<V: aya::Pod>(array: &Array<MapData, V>, map: &'static str, index: u32) -> Result<V> {
+    array.get(&index, 0).map_err(|error| Error::ReadMap { map, reason: words(&error) })
+}
