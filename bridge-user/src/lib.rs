@@ -8,6 +8,7 @@ pub mod controller;
 pub mod datapath;
 mod error;
 pub mod link;
+pub mod metrics;
 pub mod plan;
 pub mod rates;
 pub mod settings;
