@@ -6,6 +6,7 @@
 mod check;
 mod completions;
 mod controller;
+mod doctor;
 mod down;
 mod fdb;
 mod man;
@@ -75,6 +76,8 @@ pub enum Verb {
     Down(down::DownArgs),
     /// See whether a configuration file is good
     Check(check::CheckArgs),
+    /// Say what this kernel, its drivers and its devices can do
+    Doctor(doctor::DoctorArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
     /// Print the manual page, or write one for each verb into a folder
@@ -116,6 +119,7 @@ impl Cli {
             Verb::Monitor => monitor::run(common),
             Verb::Down(args) => down::run(common, args),
             Verb::Check(args) => check::run(&args),
+            Verb::Doctor(args) => doctor::run(common, &args),
             Verb::Completions(args) => completions::run(&args, Cli::command()),
             Verb::Man(args) => man::run(&args, Cli::command()),
         }
