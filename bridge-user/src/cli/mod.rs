@@ -18,6 +18,7 @@ mod show;
 mod stats;
 mod table;
 mod tap;
+mod top;
 mod which;
 
 use std::{io, process::ExitCode};
@@ -78,6 +79,8 @@ pub enum Verb {
     Check(check::CheckArgs),
     /// Say what this kernel, its drivers and its devices can do
     Doctor(doctor::DoctorArgs),
+    /// Watch ports, rates, drops and stations
+    Top(top::TopArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
     /// Print the manual page, or write one for each verb into a folder
@@ -120,6 +123,7 @@ impl Cli {
             Verb::Down(args) => down::run(common, args),
             Verb::Check(args) => check::run(&args),
             Verb::Doctor(args) => doctor::run(common, &args),
+            Verb::Top(args) => top::run(common, &args),
             Verb::Completions(args) => completions::run(&args, Cli::command()),
             Verb::Man(args) => man::run(&args, Cli::command()),
         }
