@@ -139,7 +139,11 @@ fn reads_need_no_controller() {
         assert_eq!(stats[0]["drops"]["too_big"], 0);
         assert_eq!(stats[0]["device_tx_dropped"], 0);
         assert!(parsed("stats host -j")[0].get("device_tx_dropped").is_none());
-        for words in ["show", "port show", "fdb show", "stats"] {
+        let traced = parsed("trace -j --from eth0 52:54:00:75:dd:1e 52:54:00:75:dd:1a");
+        assert_eq!((&traced["verdict"], &traced["ports"]), (&json!("forward"), &json!(["vm1"])));
+        let report = parsed("doctor vm1 -j");
+        assert_eq!(report["interfaces"][0]["ifname"], "vm1");
+        for words in ["show", "port show", "fdb show", "stats", "top -n 1"] {
             assert!(good(&format!("{words} --bridge {name}")).contains("vm1"), "{words}");
         }
     });
@@ -154,6 +158,8 @@ fn bad_input_is_refused_and_a_dead_controller_is_an_error() {
             "fdb add 52:54:00:75:dd:1a dev vm1 self",
             "fdb add 52:54:00:75:dd dev vm1",
             "stats vm9",
+            "trace --from vm9 52:54:00:75:dd:1a 52:54:00:75:dd:1b",
+            "doctor eht0",
             "run",
             "run --config /nowhere.toml",
             "check /nowhere.toml",

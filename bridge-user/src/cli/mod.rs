@@ -19,6 +19,7 @@ mod stats;
 mod table;
 mod tap;
 mod top;
+mod trace;
 mod which;
 
 use std::{io, process::ExitCode};
@@ -81,6 +82,8 @@ pub enum Verb {
     Doctor(doctor::DoctorArgs),
     /// Watch ports, rates, drops and stations
     Top(top::TopArgs),
+    /// Say what would happen to a frame, and why
+    Trace(trace::TraceArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
     /// Print the manual page, or write one for each verb into a folder
@@ -124,6 +127,7 @@ impl Cli {
             Verb::Check(args) => check::run(&args),
             Verb::Doctor(args) => doctor::run(common, &args),
             Verb::Top(args) => top::run(common, &args),
+            Verb::Trace(args) => trace::run(common, &args),
             Verb::Completions(args) => completions::run(&args, Cli::command()),
             Verb::Man(args) => man::run(&args, Cli::command()),
         }
