@@ -39,6 +39,7 @@ mod snapshot;
 mod tap;
 mod traffic;
 mod wait;
+mod xbr;
 
 pub use device::{Offloads, Veth, ethtool, is_running, veth};
 pub use guest::TapGuest;
@@ -60,3 +61,4 @@ pub use traffic::stream::{Stream, StreamReport};
 pub use traffic::tcp::tcp_transfer;
 pub use traffic::udp::{udp_exchange, udp_segments};
 pub use wait::wait_until;
+pub use xbr::Xbr;

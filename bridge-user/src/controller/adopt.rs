@@ -86,8 +86,7 @@ impl Bridge {
         let choice = self.choice_for(&member)?;
         member.guard = choice.guard;
         self.hands.perform(member.steps())?;
-        member.up |= id.is_guest();
-        self.hands.tables.set_port(id, member.facts(false))?;
+        self.look_up(&mut member)?;
         self.members.insert(id, member);
         Ok(())
     }

@@ -74,7 +74,7 @@ impl Bridge {
         let Some(old) = self.members.get(&id).cloned() else { return Ok(()) };
         let mut new = old.clone();
         new.mtu = link.mtu;
-        new.up = link.up;
+        (new.up, new.carrier) = (link.up, link.carrier);
         if new.name != link.name {
             new.name = link.name.clone();
             let mut record = bridge_common::record::PortRecord::named(link.name.as_str());
@@ -90,7 +90,7 @@ impl Bridge {
             self.members.insert(id, new.clone());
         }
         self.tell_changes(&old, &new);
-        if old.up && !new.up {
+        if old.forwards() && !new.forwards() {
             self.flush_learned(id)?;
         }
         if id == PortId::UPLINK {
@@ -124,7 +124,7 @@ impl Bridge {
         if old.mtu != new.mtu {
             self.tell_port(Event::PortChanged, new.id, format!("MTU {}", new.mtu));
         }
-        match (old.up, new.up) {
+        match (old.forwards(), new.forwards()) {
             (false, true) => self.tell_port(Event::PortUp, new.id, ""),
             (true, false) => self.tell_port(Event::PortDown, new.id, ""),
             _ => {}

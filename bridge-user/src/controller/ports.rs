@@ -141,12 +141,18 @@ impl Bridge {
         let chosen = self.choice_for(&member)?;
         member.guard = chosen.guard;
         self.hands.perform(member.steps())?;
-        // The last step set a guest up; the programs learn of it here, or from the kernel's own message.
-        member.up |= id.is_guest();
-        self.hands.tables.set_port(id, member.facts(member.xdp.is_some()))?;
+        self.look_up(&mut member)?;
         self.members.insert(id, member);
         self.tell_port(Event::PortAdded, id, "");
         Ok(())
+    }
+
+    /// What became of the device when the steps had set it up. The kernel's own message may have come and gone
+    /// while it was no member yet.
+    pub(super) fn look_up(&mut self, member: &mut Member) -> Result<()> {
+        let link = self.link_of(member)?;
+        (member.up, member.carrier) = (link.up, link.carrier);
+        Ok(self.hands.tables.set_port(member.id, member.facts(member.xdp.is_some()))?)
     }
 
     /// Attaches one more port while the bridge runs, its hook included.

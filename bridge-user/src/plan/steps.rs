@@ -76,8 +76,11 @@ pub struct Member {
     pub ifindex: u32,
     /// Its MTU, in bytes.
     pub mtu: u32,
-    /// Whether the device is up.
+    /// Whether the device was set up.
     pub up: bool,
+    /// Whether it has a carrier as well. Without one a port forwards nothing, as in the Linux bridge
+    /// (`br_port_carrier_check`): a TAP that nobody has open would only drop.
+    pub carrier: bool,
     /// What was and is to be changed about it.
     pub record: PortRecord,
     /// The XDP layer, if it has one: the slot.
@@ -121,22 +124,28 @@ impl Member {
             ifindex: link.index,
             mtu: link.mtu,
             up: link.up,
+            carrier: link.carrier,
             record,
             xdp: None,
             guard: false,
         }
     }
 
+    /// Whether frames pass.
+    pub fn forwards(&self) -> bool {
+        self.up && self.carrier
+    }
+
     /// The facts for the programs, with or without the XDP layer.
     pub fn facts(&self, xdp: bool) -> Port {
         let flags = PortFlags::default()
-            .with(PortFlags::UP, self.up)
+            .with(PortFlags::UP, self.forwards())
             .with(PortFlags::GUARD, self.guard)
             .with(PortFlags::XDP, xdp);
         Port { ifindex: self.ifindex, mtu: self.mtu, flags }
     }
 
-    /// The facts of [`PortId::HOST`], which is reached through this device. What the host takes is not for
+    /// The facts of [`PortId::HOST`], which is reached through this device, with a carrier or without. What the host takes is not for
     /// the device's MTU to say, as in the Linux bridge (`br_pass_frame_up`).
     pub fn host_facts(&self) -> Port {
         Port {
@@ -239,7 +248,7 @@ mod tests {
         let mut record = PortRecord::named("vm1");
         record.undo = undo;
         let name = "vm1".parse().unwrap();
-        Member { id, name, ifindex: 7, mtu: 1500, up: true, record, xdp, guard: true }
+        Member { id, name, ifindex: 7, mtu: 1500, up: true, carrier: true, record, xdp, guard: true }
     }
 
     fn place(acts: &[Option<Act>], wanted: impl Fn(&Act) -> bool) -> usize {
