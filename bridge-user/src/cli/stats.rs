@@ -82,6 +82,8 @@ struct View {
     moved: u64,
     refused: Refused,
     events: Events,
+    /// Frames redirected by XDP that the device did not take; they are in `tx` too.
+    device_refused: u64,
     /// What only the device counted; absent for the host.
     #[serde(skip_serializing_if = "Option::is_none")]
     device_tx_dropped: Option<u64>,
@@ -124,6 +126,7 @@ fn view(row: &PortRow, rates: Option<Rates>) -> View {
         moved: counters.moved,
         refused: Refused { full: counters.refused_full, r#static: counters.refused_static },
         events: Events { suppressed: counters.events_suppressed, lost: counters.events_lost },
+        device_refused: counters.device_refused,
         device_tx_dropped: row.device_tx_dropped(),
         rates,
     }
@@ -155,7 +158,8 @@ fn paragraph(row: &PortRow) -> String {
     ];
     text += &line("stations", &stations);
     text += &line("events", &[("suppressed", view.events.suppressed), ("lost", view.events.lost)]);
-    text + &line("device", &[("tx_dropped", view.device_tx_dropped.unwrap_or(0))])
+    let device = [("refused", view.device_refused), ("tx_dropped", view.device_tx_dropped.unwrap_or(0))];
+    text + &line("device", &device)
 }
 
 /// A table of rates, one line for each port, an empty line after it.
@@ -196,7 +200,7 @@ mod tests {
 
     #[test]
     fn json_leaves_nothing_out() {
-        insta::assert_snapshot!(output::json(&view(&sample().ports[2], None)).unwrap(), @r#"{"ifname":"vm1","rx":{"packets":1200,"bytes":98000},"tx":{"packets":40,"bytes":5000},"drops":{"bad_source":0,"host_source":0,"link_local":3,"malformed":0,"no_port":0,"port_down":0,"redirect":0,"same_port":0,"too_big":0},"slow_path":{"flood":0,"fragment":0,"multi_buffer":0,"no_checksum":0,"protocol":0,"to_host":0,"to_tc":0,"too_long":0,"tunnel":0,"unfinished_checksum":9},"learned":2,"moved":1,"refused":{"full":7,"static":0},"events":{"suppressed":0,"lost":0}}"#);
+        insta::assert_snapshot!(output::json(&view(&sample().ports[2], None)).unwrap(), @r#"{"ifname":"vm1","rx":{"packets":1200,"bytes":98000},"tx":{"packets":40,"bytes":5000},"drops":{"bad_source":0,"host_source":0,"link_local":3,"malformed":0,"no_port":0,"port_down":0,"redirect":0,"same_port":0,"too_big":0},"slow_path":{"flood":0,"fragment":0,"multi_buffer":0,"no_checksum":0,"protocol":0,"to_host":0,"to_tc":0,"too_long":0,"tunnel":0,"unfinished_checksum":9},"learned":2,"moved":1,"refused":{"full":7,"static":0},"events":{"suppressed":0,"lost":0},"device_refused":0}"#);
     }
 
     #[test]
