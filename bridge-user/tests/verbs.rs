@@ -2,6 +2,7 @@
 #![allow(missing_docs)]
 
 use std::{
+    os::unix::process::CommandExt as _,
     process::{Command, Output, Stdio},
     thread,
 };
@@ -203,5 +204,22 @@ fn a_dead_controllers_bridge_can_be_taken_down() {
         assert_eq!(parsed("show -j"), json!([]));
         let (code, said) = bad(&format!("down {name}"));
         assert!(code == 2 && said.contains("there is no bridge"), "{said}");
+    });
+}
+
+#[test]
+fn who_is_not_root_hears_so() {
+    with_bridge("verbs-user", |name| {
+        for words in
+            ["port show", "fdb show -j", "stats", "top", "monitor", "fdb flush", "down", "run --uplink eth0"]
+        {
+            let mut xbr = Command::new(env!("CARGO_BIN_EXE_xbr"));
+            // Nobody.
+            xbr.args(["--bridge", name]).args(words.split_whitespace()).uid(65_534).gid(65_534);
+            let output = xbr.output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "xbr {words}: {said}");
+            assert!(said.starts_with("error: xbr needs root"), "xbr {words}: {said}");
+        }
     });
 }

@@ -25,18 +25,34 @@ pub struct StatsArgs {
     port: Option<String>,
     /// Repeat with rates, every second or every SECS
     #[arg(short, long, value_name = "SECS", num_args = 0..=1, default_missing_value = "1")]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=86_400))]
-    watch: Option<u32>,
+    watch: Option<String>,
+}
+
+impl StatsArgs {
+    /// The port, and the seconds between two looks. In `-w vm1` clap takes the port for the seconds.
+    fn split(&self) -> Result<(Option<&str>, Option<u32>), Refusal> {
+        let port = self.port.as_deref();
+        let Some(watch) = self.watch.as_deref() else { return Ok((port, None)) };
+        match (watch.parse(), port) {
+            (Ok(seconds @ 1..=86_400), _) => Ok((port, Some(seconds))),
+            (Err(_), None) => Ok((Some(watch), Some(1))),
+            _ => {
+                let message = format!("{watch} is no number of seconds to wait");
+                Err(Refusal::new(message, "write a whole number from 1 to 86400"))
+            }
+        }
+    }
 }
 
 /// Prints it.
 pub fn run(common: &Common, args: &StatsArgs) -> Result<()> {
+    let (port, watch) = args.split()?;
     let bridge = which::bridge(common.bridge.as_ref())?;
     let links = Links::open()?;
     let read =
-        || Ok::<_, crate::Error>((Instant::now(), only(snapshot::ports(&bridge.tables, &links)?, args)?));
+        || Ok::<_, crate::Error>((Instant::now(), only(snapshot::ports(&bridge.tables, &links)?, port)?));
     let mut last = read()?;
-    let Some(seconds) = args.watch else {
+    let Some(seconds) = watch else {
         let rows: Vec<_> = last.1.iter().map(|row| view(row, None)).collect();
         return output::print(&if common.json { output::json(&rows)? } else { text(&last.1) });
     };
@@ -52,10 +68,10 @@ pub fn run(common: &Common, args: &StatsArgs) -> Result<()> {
 }
 
 /// The rows that are wanted.
-fn only(mut rows: Vec<PortRow>, args: &StatsArgs) -> Result<Vec<PortRow>, Refusal> {
-    let Some(port) = &args.port else { return Ok(rows) };
+fn only(mut rows: Vec<PortRow>, port: Option<&str>) -> Result<Vec<PortRow>, Refusal> {
+    let Some(port) = port else { return Ok(rows) };
     let known = rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>().join(", ");
-    rows.retain(|row| row.name == *port);
+    rows.retain(|row| row.name == port);
     if rows.is_empty() {
         return Err(Refusal::new(format!("the bridge has no port {port}"), format!("it has {known}")));
     }
@@ -216,10 +232,20 @@ mod tests {
 
     #[test]
     fn an_unknown_port_is_refused() {
-        let args = StatsArgs { port: Some("vm9".into()), watch: None };
-        insta::assert_snapshot!(only(sample().ports, &args).unwrap_err(), @r"
+        insta::assert_snapshot!(only(sample().ports, Some("vm9")).unwrap_err(), @r"
         the bridge has no port vm9
         hint: it has host, eth0, vm1, veth1
         ");
+    }
+
+    #[test]
+    fn a_port_may_follow_the_watch() {
+        let split = |port: Option<&str>, watch: &str| {
+            let args = StatsArgs { port: port.map(String::from), watch: Some(watch.into()) };
+            args.split().map(|(port, seconds)| (port.map(String::from), seconds))
+        };
+        assert_eq!(split(None, "vm1").unwrap(), (Some("vm1".into()), Some(1)));
+        assert_eq!(split(Some("vm1"), "2").unwrap(), (Some("vm1".into()), Some(2)));
+        assert!(split(None, "0").is_err() && split(Some("vm1"), "vm2").is_err());
     }
 }

@@ -15,7 +15,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{Bridge, lock, server};
+use super::{Bridge, checks, lock, server};
 use crate::{
     Error, Result,
     control::{Reply, Request},
@@ -49,6 +49,8 @@ pub fn run(settings: Settings) -> Result<()> {
 
 async fn live(settings: Settings) -> Result<()> {
     let began = Instant::now();
+    // Before the lock: who lacks the privileges must hear of those, and not of a file in /run.
+    checks::environment()?;
     let _lock = lock::lock(&settings.bridge)?;
     let (name, keep) = (settings.bridge.clone(), settings.keep);
     let mut senses = Senses::open(&settings).await?;
