@@ -107,11 +107,8 @@ impl Kernel {
             Program::Wire => programs::WIRE,
             Program::Host => programs::HOST,
         };
-        let short = arrival.program == Program::Xdp && arrival.bytes.len() < 14;
-        let metadata = if short { 16 } else { 0 };
-        let data = [vec![0; metadata as usize].as_slice(), &arrival.bytes].concat();
-        let context = Context { ifindex: arrival.ifindex, gso_size: arrival.gso_size, mark, metadata };
-        self.programs[clock][usize::from(guard)].test_run(program, &data, &context).unwrap()
+        let context = Context { ifindex: arrival.ifindex, gso_size: arrival.gso_size, mark };
+        self.programs[clock][usize::from(guard)].test_run(program, &arrival.bytes, &context).unwrap()
     }
 
     fn compare(&mut self, model: &Model) {
@@ -163,14 +160,18 @@ fn lab() -> (Namespace, Namespace, Devices) {
     (bridge, sinks, Devices { ports, absent: 4_000_000, stranger })
 }
 
-/// The kernel has no test run for a TC frame without payload, and cannot cut a segmented one whose kind nobody
+/// The kernel has no test run for a frame of less than a header, nor in TC for one of no more or without the whole
+/// of its IP header (`bpf_test_init`, `bpf_prog_test_run_skb`). It cannot cut a segmented one whose kind nobody
 /// declared, which the copies of a flood would ask for.
 fn possible(model: &Model, arrival: &Arrival) -> Option<Arrival> {
     let mut arrival = arrival.clone();
-    if arrival.program == Program::Xdp {
-        return Some(arrival);
-    }
-    if arrival.bytes.len() < 15 {
+    let least = match arrival.bytes.get(12..14)? {
+        _ if arrival.program == Program::Xdp => 14,
+        [0x08, 0x00] => 14 + 20,
+        [0x86, 0xdd] => 14 + 40,
+        _ => 15,
+    };
+    if arrival.bytes.len() < least {
         return None;
     }
     let longest = Segments::of(&arrival.bytes.as_slice(), arrival.length(), arrival.gso_size).longest;
@@ -241,7 +242,7 @@ fn the_kernel_does_what_the_model_does() {
     }
     let (bridge, _sinks, devices) = lab();
     let first = setting("XBR_DIFFERENTIAL_SEED", 1);
-    let sequences = setting("XBR_DIFFERENTIAL_SEQUENCES", 150);
+    let sequences = setting("XBR_DIFFERENTIAL_SEQUENCES", 100);
     let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../bridge-common/fuzz/corpus/sequence");
     bridge.run(|| {
         let mut kernel = Kernel::load(&devices);
@@ -265,7 +266,8 @@ fn the_kernel_does_what_the_model_does() {
 
 /// Agreement about frames that never came would prove nothing.
 fn every_outcome_was_there(total: &PortCounters) {
-    for reason in DropReason::ALL {
+    // No test run takes a malformed frame.
+    for reason in DropReason::ALL.iter().filter(|reason| **reason != DropReason::Malformed) {
         assert_ne!(total.drops[*reason as usize], 0, "no drop: {}", reason.name());
     }
     for reason in SlowReason::ALL {

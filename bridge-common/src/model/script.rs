@@ -191,9 +191,7 @@ fn arrival(bytes: &mut Bytes<'_>, code: u8, devices: &Devices) -> Arrival {
         unfinished: form & 64 != 0,
     };
     let xdp = program == Program::Xdp;
-    let fragmented = xdp && extra & 0xf0 == 0;
-    if fragmented {
-        // More than fits into one buffer of a page.
+    if xdp && extra & 0xf0 == 0 {
         shape.payload = 5_000;
     }
     let mut unfinished = shape.is_unfinished();
@@ -205,6 +203,8 @@ fn arrival(bytes: &mut Bytes<'_>, code: u8, devices: &Devices) -> Arrival {
     }
     let segmented = !xdp && form & 0x80 != 0;
     let gso_size = if segmented { [1, 100, 1000, 1448][usize::from(extra & 3)] } else { 0 };
+    // More than fits into one buffer of a page.
+    let fragmented = xdp && frame.len() > 4_096;
     Arrival { program, ifindex, bytes: frame, gso_size, fragmented, unfinished }
 }
 
@@ -230,19 +230,33 @@ impl Bytes<'_> {
         FdbKey { vlan: 0, mac: station(self.byte() % 24) }
     }
 
+    /// Mostly a station: what is special fills the rest of a sequence with refusals otherwise.
     fn mac(&mut self) -> Mac {
-        match self.byte() % 40 {
-            n @ 0..24 => station(n),
-            n @ 24..28 => station(n - 24),
-            28 | 29 => UPLINK_MAC,
-            30 => Mac::ZERO,
-            31 | 32 => Mac::BROADCAST,
-            33 => Mac([0x01, 0, 0x5e, 0, 0, 0xfb]),
-            34 => Mac([0x33, 0x33, 0, 0, 0, 1]),
-            // The first of the link-local block, two more, the last, and the first after it.
-            n => Mac([0x01, 0x80, 0xc2, 0, 0, [0x00, 0x02, 0x0e, 0x0f, 0x10][usize::from(n - 35)]]),
+        match self.byte() {
+            n @ 0..216 => station(n % 24),
+            n => special(n - 216),
         }
     }
+}
+
+const fn special(number: u8) -> Mac {
+    match number % 20 {
+        0..4 => UPLINK_MAC,
+        4 => Mac::ZERO,
+        5..10 => Mac::BROADCAST,
+        10 | 11 => Mac([0x01, 0, 0x5e, 0, 0, 0xfb]),
+        12 | 13 => Mac([0x33, 0x33, 0, 0, 0, 1]),
+        // The first of the link-local block, two more, the last, and the first after it.
+        14 => link_local(0x00),
+        15 => link_local(0x02),
+        16 => link_local(0x0e),
+        17 => link_local(0x0f),
+        _ => link_local(0x10),
+    }
+}
+
+const fn link_local(last: u8) -> Mac {
+    Mac([0x01, 0x80, 0xc2, 0, 0, last])
 }
 
 const fn station(number: u8) -> Mac {

@@ -26,9 +26,6 @@ pub struct Context {
     pub gso_size: u32,
     /// For TC: the host's mark.
     pub mark: u32,
-    /// For XDP: this many bytes at the start of the data are not the frame's. The kernel takes no frame of less
-    /// than 14 bytes, but does not count these out.
-    pub metadata: u32,
 }
 
 impl Programs {
@@ -56,7 +53,6 @@ impl Programs {
 /// `struct xdp_md`.
 fn xdp_md(length: u32, context: &Context) -> [u8; 24] {
     let mut bytes = [0; 24];
-    bytes[0..4].copy_from_slice(&context.metadata.to_ne_bytes());
     bytes[4..8].copy_from_slice(&length.to_ne_bytes());
     bytes[12..16].copy_from_slice(&context.ifindex.to_ne_bytes());
     bytes
