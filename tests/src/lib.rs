@@ -22,8 +22,11 @@
 //! Nothing of a lab has a name in the file system and nothing outlives the test process, even when it is killed:
 //! namespaces are held by file descriptors only, and children die with the thread that started them.
 
+mod counters;
 mod device;
 pub mod dhcp;
+mod ears;
+pub mod frames;
 mod guest;
 mod linux_bridge;
 mod mac;
@@ -41,7 +44,9 @@ mod traffic;
 mod wait;
 mod xbr;
 
+pub use counters::{AllCounters, Counters, Traffic};
 pub use device::{Offloads, Veth, ethtool, is_running, veth};
+pub use ears::Ears;
 pub use guest::TapGuest;
 pub use linux_bridge::LinuxBridge;
 pub use mac::Mac;
@@ -55,6 +60,7 @@ pub use segment::{Node, Segment, TapsBy};
 pub use segment_builder::{GuestKind, SegmentBuilder};
 pub use snapshot::Snapshot;
 pub use tap::{Tap, TapMode};
+pub use traffic::everyone::{everyone_talks, guests_get_addresses, talk};
 pub use traffic::group::{Datagram, Listener};
 pub use traffic::ping::{Ping, PingReport, ping};
 pub use traffic::stream::{Stream, StreamReport};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::{Cleanup, Namespace, Process, Segment, unique_name};
+use crate::{Cleanup, Namespace, Process, Segment, TapsBy, unique_name, wait_until};
 
 /// How long a start may take before the test fails. Verifying the programs takes most of it.
 const START: Duration = Duration::from_secs(20);
@@ -38,6 +38,28 @@ impl Xbr {
         });
         let ports: Vec<_> = ports.collect();
         Self::run(program, &segment.host().ns, &format!("--uplink eth0 {} {more}", ports.join(" ")))
+    }
+
+    /// [`Xbr::start`] on a segment whose TAPs xbr makes itself, until every port forwards: the controller hears a moment after the
+    /// kernel that a guest is there.
+    #[track_caller]
+    pub fn on(program: &str, segment: &mut Segment, more: &str) -> Self {
+        let bridge = segment.start(TapsBy::Switch, |segment| Self::start(program, segment, more));
+        bridge.wait_forwarding();
+        bridge
+    }
+
+    /// Waits until every port forwards.
+    #[track_caller]
+    pub fn wait_forwarding(&self) {
+        let forward = |rows: &Value| {
+            rows.as_array().is_some_and(|rows| rows.iter().all(|row| row["state"] == "forwarding"))
+        };
+        assert!(
+            wait_until(Duration::from_secs(3), || forward(&self.json("port show"))),
+            "not every port forwards:\n{}",
+            self.text("port show")
+        );
     }
 
     /// Starts `program run` with a bridge name of its own and these words, and waits until it is ready.

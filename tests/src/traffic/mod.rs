@@ -1,5 +1,6 @@
 //! Traffic that ends: with a result when the path works, and with a clear error within seconds when it does not.
 
+pub(crate) mod everyone;
 pub(crate) mod group;
 pub(crate) mod ping;
 pub(crate) mod stream;
