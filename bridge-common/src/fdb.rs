@@ -80,6 +80,11 @@ impl FdbEntry {
     }
 }
 
+/// A full table is searched for expired entries at most once in so many nanoseconds.
+pub const RECLAIM_INTERVAL: u64 = 1_000_000_000;
+/// So many expired entries are room enough: the search ends.
+pub const RECLAIM_ENOUGH: u64 = 1_024;
+
 /// The table has no room, not even after expired entries were thrown out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;

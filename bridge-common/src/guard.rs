@@ -276,4 +276,14 @@ mod tests {
         unfinished[start + 4 + 16..start + 4 + 18].copy_from_slice(&(1u16 + 2 + 6 + 21).to_be_bytes());
         assert_eq!(prove(&&unfinished[..]), Err(SlowReason::Unfinished));
     }
+
+    #[test]
+    fn one_s_complement_has_two_zeroes() {
+        // 0 + 0xffe5 + protocol 6 + TCP length 20 is 0xffff
+        let (mut frame, start) = build(Kind::Tcp4, 0, b"", (0, 0xffe5));
+        for zero in [[0, 0], [0xff, 0xff]] {
+            frame[start + 16..start + 18].copy_from_slice(&zero);
+            assert_eq!(prove(&&frame[..]), Err(SlowReason::Unfinished), "{zero:?}");
+        }
+    }
 }

@@ -2,10 +2,10 @@
 //! and the forwarding decision itself, written once.
 //!
 //! Invariant: no clock, no I/O, no allocation and no panic path in this crate. The same code runs in XDP,
-//! in TC, in the unit tests and in `xbr trace`.
+//! in TC, in the unit tests and in `xbr trace`. (The feature `model` is for user space and tests only.)
 #![no_std]
 
-#[cfg(test)]
+#[cfg(any(test, feature = "model"))]
 extern crate std;
 
 pub mod config;
@@ -17,8 +17,12 @@ pub mod frame;
 pub mod guard;
 pub mod mac;
 pub mod maps;
+#[cfg(any(test, feature = "model"))]
+pub mod model;
 pub mod port;
 pub mod record;
+#[cfg(test)]
+mod tests;
 
 pub use config::Config;
 pub use counters::{DropReason, PortCounters, SlowReason};

@@ -6,7 +6,10 @@ use aya_ebpf::{
     bindings::BPF_NOEXIST,
     helpers::{bpf_for_each_map_elem, bpf_map_delete_elem},
 };
-use bridge_common::{Fdb, FdbEntry, FdbKey, Port, PortId, Ports, fdb::Full};
+use bridge_common::{
+    Fdb, FdbEntry, FdbKey, Port, PortId, Ports,
+    fdb::{Full, RECLAIM_ENOUGH, RECLAIM_INTERVAL},
+};
 
 use crate::maps::{FDB, PORTS, RECLAIM, Reclaim, now};
 
@@ -79,12 +82,8 @@ fn insert(key: &FdbKey, entry: &FdbEntry, ageing: u64) -> Result<(), Full> {
     }
 }
 
-/// At most one search in so many nanoseconds, on one CPU.
-const RECLAIM_INTERVAL: u64 = 1_000_000_000;
 /// Elements that one search looks at.
 const RECLAIM_VISITS: u64 = 65_536;
-/// Expired elements that one search frees.
-const RECLAIM_ENOUGH: u64 = 1_024;
 
 /// What the callback needs. The counts are in the map, not here: the verifier follows every value of a number
 /// on the stack, and would walk the callback once for each.

@@ -54,13 +54,19 @@ pub enum Error {
     #[error("{0}")]
     Controller(String),
     /// The control socket, the metrics port or a file.
-    #[error("cannot {what}: {source}")]
+    #[error("cannot {what}: {}", words(source))]
     Io {
         /// What was tried, in words that follow "cannot".
         what: String,
         /// The kernel's words.
         source: io::Error,
     },
+}
+
+/// The kernel's words without the number that std puts behind them.
+pub(crate) fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" (os error").map_or(text.as_str(), |(words, _)| words).to_string()
 }
 
 impl Error {

@@ -6,6 +6,7 @@ pub mod config;
 pub mod control;
 pub mod controller;
 pub mod datapath;
+pub mod doctor;
 mod error;
 pub mod link;
 pub mod metrics;

@@ -17,7 +17,7 @@ pub struct Rates {
     pub tx_packets: f64,
     /// Their bytes.
     pub tx_bytes: f64,
-    /// Frames dropped, for whatever reason, those that only the device counted included.
+    /// Frames dropped, for whatever reason, those of the device included.
     pub drops: f64,
 }
 
@@ -34,7 +34,10 @@ pub fn between(before: &PortRow, after: &PortRow, time: Duration) -> Rates {
         (to - from) as f64 / seconds
     };
     let (old, new) = (&before.counters, &after.counters);
-    let lost = |row: &PortRow| row.drops().saturating_add(row.device_tx_dropped().unwrap_or(0));
+    let lost = |row: &PortRow| {
+        let device = row.counters.device_refused.saturating_add(row.device_tx_dropped().unwrap_or(0));
+        row.drops().saturating_add(device)
+    };
     Rates {
         rx_packets: rate(old.rx_packets, new.rx_packets),
         rx_bytes: rate(old.rx_bytes, new.rx_bytes),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{RunArgs, output};
-use crate::{Result, config};
+use crate::{Refusal, Result, config};
 
 /// Which file.
 #[derive(Debug, Args)]
@@ -17,6 +17,9 @@ pub struct CheckArgs {
 /// Says so, or why not.
 pub fn run(args: &CheckArgs) -> Result<()> {
     let file = config::read(&args.file)?;
-    RunArgs::default().settings(None, file)?;
-    output::print(&format!("{} is good\n", args.file.display()))
+    let name = args.file.display();
+    RunArgs::default()
+        .settings(None, file)
+        .map_err(|refusal| Refusal { message: format!("{name}: {}", refusal.message), hint: refusal.hint })?;
+    output::print(&format!("{name} is good\n"))
 }

@@ -43,7 +43,9 @@ pub fn run(common: &Common, args: DownArgs) -> Result<()> {
 fn find(name: Option<&BridgeName>) -> Result<PinDir> {
     if let Some(name) = name {
         let pins = PinDir::of(name)?;
-        if matches!(Tables::open(&pins), Err(datapath::Error::OtherLayout { .. })) {
+        let opened = Tables::open(&pins);
+        let other = matches!(opened, Err(datapath::Error::OtherLayout { .. }));
+        if other && !opened.err().is_some_and(|error| which::denied(&error.to_string())) {
             return Ok(pins);
         }
     }

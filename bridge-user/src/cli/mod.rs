@@ -6,6 +6,7 @@
 mod check;
 mod completions;
 mod controller;
+mod doctor;
 mod down;
 mod fdb;
 mod man;
@@ -17,6 +18,8 @@ mod show;
 mod stats;
 mod table;
 mod tap;
+mod top;
+mod trace;
 mod which;
 
 use std::{io, process::ExitCode};
@@ -75,6 +78,12 @@ pub enum Verb {
     Down(down::DownArgs),
     /// See whether a configuration file is good
     Check(check::CheckArgs),
+    /// Say what this kernel, its drivers and its devices can do
+    Doctor(doctor::DoctorArgs),
+    /// Watch ports, rates, drops and stations
+    Top(top::TopArgs),
+    /// Say what would happen to a frame, and why
+    Trace(trace::TraceArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
     /// Print the manual page, or write one for each verb into a folder
@@ -116,6 +125,9 @@ impl Cli {
             Verb::Monitor => monitor::run(common),
             Verb::Down(args) => down::run(common, args),
             Verb::Check(args) => check::run(&args),
+            Verb::Doctor(args) => doctor::run(common, &args),
+            Verb::Top(args) => top::run(common, &args),
+            Verb::Trace(args) => trace::run(common, &args),
             Verb::Completions(args) => completions::run(&args, Cli::command()),
             Verb::Man(args) => man::run(&args, Cli::command()),
         }

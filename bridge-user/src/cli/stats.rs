@@ -25,18 +25,34 @@ pub struct StatsArgs {
     port: Option<String>,
     /// Repeat with rates, every second or every SECS
     #[arg(short, long, value_name = "SECS", num_args = 0..=1, default_missing_value = "1")]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=86_400))]
-    watch: Option<u32>,
+    watch: Option<String>,
+}
+
+impl StatsArgs {
+    /// The port, and the seconds between two looks. In `-w vm1` clap takes the port for the seconds.
+    fn split(&self) -> Result<(Option<&str>, Option<u32>), Refusal> {
+        let port = self.port.as_deref();
+        let Some(watch) = self.watch.as_deref() else { return Ok((port, None)) };
+        match (watch.parse(), port) {
+            (Ok(seconds @ 1..=86_400), _) => Ok((port, Some(seconds))),
+            (Err(_), None) => Ok((Some(watch), Some(1))),
+            _ => {
+                let message = format!("{watch} is no number of seconds to wait");
+                Err(Refusal::new(message, "write a whole number from 1 to 86400"))
+            }
+        }
+    }
 }
 
 /// Prints it.
 pub fn run(common: &Common, args: &StatsArgs) -> Result<()> {
+    let (port, watch) = args.split()?;
     let bridge = which::bridge(common.bridge.as_ref())?;
     let links = Links::open()?;
     let read =
-        || Ok::<_, crate::Error>((Instant::now(), only(snapshot::ports(&bridge.tables, &links)?, args)?));
+        || Ok::<_, crate::Error>((Instant::now(), only(snapshot::ports(&bridge.tables, &links)?, port)?));
     let mut last = read()?;
-    let Some(seconds) = args.watch else {
+    let Some(seconds) = watch else {
         let rows: Vec<_> = last.1.iter().map(|row| view(row, None)).collect();
         return output::print(&if common.json { output::json(&rows)? } else { text(&last.1) });
     };
@@ -52,10 +68,10 @@ pub fn run(common: &Common, args: &StatsArgs) -> Result<()> {
 }
 
 /// The rows that are wanted.
-fn only(mut rows: Vec<PortRow>, args: &StatsArgs) -> Result<Vec<PortRow>, Refusal> {
-    let Some(port) = &args.port else { return Ok(rows) };
+fn only(mut rows: Vec<PortRow>, port: Option<&str>) -> Result<Vec<PortRow>, Refusal> {
+    let Some(port) = port else { return Ok(rows) };
     let known = rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>().join(", ");
-    rows.retain(|row| row.name == *port);
+    rows.retain(|row| row.name == port);
     if rows.is_empty() {
         return Err(Refusal::new(format!("the bridge has no port {port}"), format!("it has {known}")));
     }
@@ -82,6 +98,8 @@ struct View {
     moved: u64,
     refused: Refused,
     events: Events,
+    /// Frames redirected by XDP that the device did not take; they are in `tx` too.
+    device_refused: u64,
     /// What only the device counted; absent for the host.
     #[serde(skip_serializing_if = "Option::is_none")]
     device_tx_dropped: Option<u64>,
@@ -124,6 +142,7 @@ fn view(row: &PortRow, rates: Option<Rates>) -> View {
         moved: counters.moved,
         refused: Refused { full: counters.refused_full, r#static: counters.refused_static },
         events: Events { suppressed: counters.events_suppressed, lost: counters.events_lost },
+        device_refused: counters.device_refused,
         device_tx_dropped: row.device_tx_dropped(),
         rates,
     }
@@ -155,7 +174,8 @@ fn paragraph(row: &PortRow) -> String {
     ];
     text += &line("stations", &stations);
     text += &line("events", &[("suppressed", view.events.suppressed), ("lost", view.events.lost)]);
-    text + &line("device", &[("tx_dropped", view.device_tx_dropped.unwrap_or(0))])
+    let device = [("refused", view.device_refused), ("tx_dropped", view.device_tx_dropped.unwrap_or(0))];
+    text + &line("device", &device)
 }
 
 /// A table of rates, one line for each port, an empty line after it.
@@ -196,7 +216,7 @@ mod tests {
 
     #[test]
     fn json_leaves_nothing_out() {
-        insta::assert_snapshot!(output::json(&view(&sample().ports[2], None)).unwrap(), @r#"{"ifname":"vm1","rx":{"packets":1200,"bytes":98000},"tx":{"packets":40,"bytes":5000},"drops":{"bad_source":0,"host_source":0,"link_local":3,"malformed":0,"no_port":0,"port_down":0,"redirect":0,"same_port":0,"too_big":0},"slow_path":{"flood":0,"fragment":0,"multi_buffer":0,"no_checksum":0,"protocol":0,"to_host":0,"to_tc":0,"too_long":0,"tunnel":0,"unfinished_checksum":9},"learned":2,"moved":1,"refused":{"full":7,"static":0},"events":{"suppressed":0,"lost":0}}"#);
+        insta::assert_snapshot!(output::json(&view(&sample().ports[2], None)).unwrap(), @r#"{"ifname":"vm1","rx":{"packets":1200,"bytes":98000},"tx":{"packets":40,"bytes":5000},"drops":{"bad_source":0,"host_source":0,"link_local":3,"malformed":0,"no_port":0,"port_down":0,"redirect":0,"same_port":0,"too_big":0},"slow_path":{"flood":0,"fragment":0,"multi_buffer":0,"no_checksum":0,"protocol":0,"to_host":0,"to_tc":0,"too_long":0,"tunnel":0,"unfinished_checksum":9},"learned":2,"moved":1,"refused":{"full":7,"static":0},"events":{"suppressed":0,"lost":0},"device_refused":0}"#);
     }
 
     #[test]
@@ -212,10 +232,20 @@ mod tests {
 
     #[test]
     fn an_unknown_port_is_refused() {
-        let args = StatsArgs { port: Some("vm9".into()), watch: None };
-        insta::assert_snapshot!(only(sample().ports, &args).unwrap_err(), @r"
+        insta::assert_snapshot!(only(sample().ports, Some("vm9")).unwrap_err(), @r"
         the bridge has no port vm9
         hint: it has host, eth0, vm1, veth1
         ");
+    }
+
+    #[test]
+    fn a_port_may_follow_the_watch() {
+        let split = |port: Option<&str>, watch: &str| {
+            let args = StatsArgs { port: port.map(String::from), watch: Some(watch.into()) };
+            args.split().map(|(port, seconds)| (port.map(String::from), seconds))
+        };
+        assert_eq!(split(None, "vm1").unwrap(), (Some("vm1".into()), Some(1)));
+        assert_eq!(split(Some("vm1"), "2").unwrap(), (Some("vm1".into()), Some(2)));
+        assert!(split(None, "0").is_err() && split(Some("vm1"), "vm2").is_err());
     }
 }

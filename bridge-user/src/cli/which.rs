@@ -29,20 +29,24 @@ pub fn bridge(name: Option<&BridgeName>) -> Result<Bridge> {
     }
 }
 
-/// All bridges of this network namespace, by name. A bridge that another version of xbr made is left out
-/// with a warning.
+/// All bridges of this network namespace, by name. A bridge that another version of xbr made cannot be asked
+/// for its namespace, and neither can one that is being made this moment; they are left out, with a warning
+/// only where they might have been what was looked for.
 pub fn here() -> Result<Vec<Bridge>> {
     let namespace = namespace::cookie()?;
-    let mut found = Vec::new();
+    let (mut found, mut unreadable) = (Vec::new(), Vec::new());
     for pins in PinDir::all()? {
         match Tables::open(&pins) {
             Ok(tables) if tables.bridge()?.namespace == namespace => found.push(Bridge { pins, tables }),
             Ok(_) | Err(datapath::Error::NoBridge(_)) => {}
             Err(error @ datapath::Error::OtherLayout { .. }) if !denied(&error.to_string()) => {
-                eprintln!("warning: {error}");
+                unreadable.push(error);
             }
             Err(error) => return Err(error.into()),
         }
+    }
+    if found.is_empty() {
+        unreadable.iter().for_each(|error| eprintln!("warning: {error}"));
     }
     Ok(found)
 }
@@ -107,7 +111,7 @@ pub fn needs_root() -> Error {
 }
 
 /// Whether these are the kernel's words for EPERM or EACCES. Not every layer below keeps the number.
-fn denied(text: &str) -> bool {
+pub fn denied(text: &str) -> bool {
     text.contains("Operation not permitted") || text.contains("Permission denied")
 }
 

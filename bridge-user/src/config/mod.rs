@@ -38,6 +38,7 @@ pub use entry::{OneOrMany, PortEntry, TapEntry};
 use crate::{
     Refusal,
     datapath::BridgeName,
+    error::words,
     link::InterfaceName,
     settings::{FdbMax, HookRule, Owner},
 };
@@ -82,7 +83,7 @@ fn bridge_name<'de, D: Deserializer<'de>>(from: D) -> Result<Option<BridgeName>,
 /// Reads a file. Whatever is wrong with it is a refusal with file, line and key.
 pub fn read(path: &Path) -> Result<File, Refusal> {
     let text = fs::read_to_string(path).map_err(|error| {
-        let message = format!("cannot read the configuration file {}: {error}", path.display());
+        let message = format!("cannot read the configuration file {}: {}", path.display(), words(&error));
         Refusal::new(message, "name a file that exists and that you may read")
     })?;
     parse(&path.display().to_string(), &text)

@@ -5,13 +5,13 @@ use std::{io, path::PathBuf};
 use tokio::net::UnixStream;
 
 use super::{Frames, Reply, Request, codec::ReadError, frames, socket_path};
-use crate::datapath::BridgeName;
+use crate::{datapath::BridgeName, error::words};
 
 /// Why the controller could not be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Nobody listens.
-    #[error("no controller is running for bridge {bridge} ({path}: {source})")]
+    #[error("no controller is running for bridge {bridge} ({path}: {}); xbr run starts one", words(source))]
     NoController {
         /// Whose.
         bridge: BridgeName,

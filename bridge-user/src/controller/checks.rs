@@ -17,12 +17,17 @@ use crate::{
 
 /// Refuses a machine on which no bridge can run.
 pub fn environment() -> Result<()> {
-    Ok(validate::environment(&Probe {
+    Ok(validate::environment(&probe())?)
+}
+
+/// What this machine is.
+pub fn probe() -> Probe {
+    Probe {
         kernel: kernel(),
         btf: fs::exists("/sys/kernel/btf/vmlinux").unwrap_or(false),
         capable: capable(),
         bpffs: bpffs().is_ok(),
-    })?)
+    }
 }
 
 fn kernel() -> (u32, u32) {

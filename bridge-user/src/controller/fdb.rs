@@ -2,8 +2,8 @@
 
 use bridge_common::{FdbEntry, FdbEvent, FdbEventKind, FdbKey, Mac, PortId, fdb::FdbFlags};
 
-use super::{Bridge, sweep::now};
-use crate::{Refusal, Result, control::Event, datapath::Station};
+use super::Bridge;
+use crate::{Refusal, Result, clock, control::Event, datapath::Station};
 
 impl Bridge {
     /// Passes the kernel's events on.
@@ -38,7 +38,7 @@ impl Bridge {
             .into());
         }
         let port = self.port_or_host(ifname)?;
-        let entry = FdbEntry::new(port, FdbFlags::STATIC, now());
+        let entry = FdbEntry::new(port, FdbFlags::STATIC, clock::monotonic());
         Ok(self.hands.tables.set_station(&Station { key, entry })?)
     }
 

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
 };
 
@@ -20,22 +20,35 @@ pub fn lock(bridge: &BridgeName) -> Result<Lock> {
     if let Some(folder) = path.parent() {
         make_folder(folder)?;
     }
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(Error::io(format!("open {}", path.display())))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Lock(file)),
-        Err(TryLockError::WouldBlock) => Err(Refusal::new(
-            format!("bridge {bridge} has a controller already"),
-            "stop it first, or give this one another name with --bridge",
-        )
-        .into()),
-        Err(TryLockError::Error(error)) => Err(Error::io(format!("lock {}", path.display()))(error)),
+    loop {
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(Error::io(format!("open {}", path.display())))?;
+        match file.try_lock() {
+            // The one before us may have removed the file between our opening it and our locking it.
+            Ok(()) if is_at(&file, &path) => return Ok(Lock(file)),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Refusal::new(
+                    format!("bridge {bridge} has a controller already"),
+                    "stop it first, or give this one another name with --bridge",
+                )
+                .into());
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(Error::io(format!("lock {}", path.display()))(error));
+            }
+        }
     }
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    let inode = |metadata: io::Result<fs::Metadata>| metadata.map(|metadata| metadata.ino()).ok();
+    inode(file.metadata()) == inode(fs::metadata(path))
 }
 
 fn make_folder(folder: &Path) -> Result<()> {

@@ -19,5 +19,6 @@ mod server;
 mod sweep;
 
 pub use bridge::Bridge;
+pub use checks::probe;
 pub use clear::clear;
 pub use run::run;

@@ -1,25 +1,29 @@
 //! `xbr run`: the controller's life.
 
 use std::{
+    convert::Infallible,
     io::Write as _,
+    pin::pin,
     time::{Duration, Instant},
 };
 
 use futures::StreamExt as _;
 use sd_notify::NotifyState;
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
     time::{MissedTickBehavior, interval},
 };
 
-use super::{Bridge, lock, server};
+use super::{Bridge, checks, lock, server};
 use crate::{
     Error, Result,
     control::{Reply, Request},
-    datapath::{Events, Start},
-    link::LinkWatch,
+    datapath::{Events, PinDir, Start, Tables},
+    link::{LinkWatch, Links},
+    metrics,
     settings::Settings,
+    snapshot::Snapshot,
 };
 
 /// After a batch of events the ring is left alone for so long, so that a busy guest wakes us in batches.
@@ -45,55 +49,23 @@ pub fn run(settings: Settings) -> Result<()> {
 
 async fn live(settings: Settings) -> Result<()> {
     let began = Instant::now();
+    // Before the lock: who lacks the privileges must hear of those, and not of a file in /run.
+    checks::environment()?;
     let _lock = lock::lock(&settings.bridge)?;
-    // Before anything is attached: a signal that comes now must find the undo.
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::io("watch for SIGINT"))?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(Error::io("watch for SIGTERM"))?;
-    // Before the first look at the devices, so that no change falls between.
-    let mut watch = LinkWatch::open()?;
-    let name = settings.bridge.clone();
-    let (keep, ageing) = (settings.keep, settings.ageing_time);
+    let (name, keep) = (settings.bridge.clone(), settings.keep);
+    let mut senses = Senses::open(&settings).await?;
     let (mut bridge, start) = Bridge::start(settings)?;
-    let mut events = Events::open(&bridge.hands.pins)?;
-    let listener = lock::listen(&name)?;
     let (asked, mut requests) = mpsc::channel(16);
-    let server = tokio::spawn(server::serve(listener, asked, bridge.news.clone()));
-    announce(&mut bridge, &start, began, ageing)?;
-
-    let mut second = interval(Duration::from_secs(1));
-    second.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut quiet_until = tokio::time::Instant::now();
-    let end = loop {
-        let next_events = async {
-            tokio::time::sleep_until(quiet_until).await;
-            events.take().await
-        };
-        tokio::select! {
-            _ = interrupt.recv() => break End::Signal,
-            _ = terminate.recv() => break End::Signal,
-            Some(event) = watch.next() => settled("follow a device", bridge.follow(event)),
-            taken = next_events => {
-                quiet_until = tokio::time::Instant::now() + EVENT_PAUSE;
-                match taken {
-                    Ok(events) => bridge.report(&events),
-                    Err(error) => tracing::error!(%error, "cannot read the kernel's events"),
-                }
+    let end = match attend(&mut bridge, &start, began, &mut senses, asked, &mut requests).await {
+        Ok(end) => end,
+        Err(error) => {
+            // What was forwarding before goes on forwarding.
+            if start == Start::Fresh {
+                bridge.take_down()?;
             }
-            Some(asked) = requests.recv() => match asked.request {
-                Request::Down => break End::Asked(asked.answer),
-                request => {
-                    let reply = bridge.answer(request);
-                    // The client may have gone away meanwhile.
-                    let _ = asked.answer.send(reply);
-                }
-            },
-            _ = second.tick() => {
-                settled("sweep the FDB", bridge.sweep());
-                notify(&[NotifyState::Watchdog]);
-            }
+            return Err(error);
         }
     };
-    server.abort();
     finish(&mut bridge, end, keep)?;
     // Monitors end with the bridge; whoever asked for the end still has to hear of it.
     drop(bridge);
@@ -104,6 +76,91 @@ async fn live(settings: Settings) -> Result<()> {
     lock::unlink(&name)
 }
 
+/// What the controller listens to, opened before anything is attached: a signal that comes during the start
+/// must find the undo, no change of a device may fall between, and a metrics port in use is bad input.
+struct Senses {
+    interrupt: Signal,
+    terminate: Signal,
+    watch: LinkWatch,
+    metrics: Option<metrics::Server>,
+}
+
+impl Senses {
+    async fn open(settings: &Settings) -> Result<Self> {
+        let metrics = match settings.metrics {
+            Some(address) => Some(metrics::Server::bind(address).await?),
+            None => None,
+        };
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).map_err(Error::io("watch for SIGINT"))?,
+            terminate: signal(SignalKind::terminate()).map_err(Error::io("watch for SIGTERM"))?,
+            watch: LinkWatch::open()?,
+            metrics,
+        })
+    }
+}
+
+/// Looks after the bridge until somebody ends it.
+async fn attend(
+    bridge: &mut Bridge,
+    start: &Start,
+    began: Instant,
+    senses: &mut Senses,
+    asked: mpsc::Sender<server::Asked>,
+    requests: &mut mpsc::Receiver<server::Asked>,
+) -> Result<End> {
+    let pins = bridge.hands.pins.clone();
+    let mut events = Events::open(&pins)?;
+    let listener = lock::listen(pins.bridge())?;
+    let mut serving = pin!(server::serve(listener, asked, bridge.news.clone()));
+    let mut scraping = pin!(serve_metrics(senses.metrics.take(), &pins));
+    announce(bridge, start, began)?;
+
+    let mut second = interval(Duration::from_secs(1));
+    second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut quiet_until = tokio::time::Instant::now();
+    loop {
+        let next_events = async {
+            tokio::time::sleep_until(quiet_until).await;
+            events.take().await
+        };
+        tokio::select! {
+            _ = senses.interrupt.recv() => return Ok(End::Signal),
+            _ = senses.terminate.recv() => return Ok(End::Signal),
+            Some(event) = senses.watch.next() => settled("follow a device", bridge.follow(event)),
+            taken = next_events => {
+                quiet_until = tokio::time::Instant::now() + EVENT_PAUSE;
+                match taken {
+                    Ok(events) => bridge.report(&events),
+                    Err(error) => tracing::error!(%error, "cannot read the kernel's events"),
+                }
+            }
+            Some(asked) = requests.recv() => match asked.request {
+                Request::Down => return Ok(End::Asked(asked.answer)),
+                request => {
+                    let reply = bridge.answer(request);
+                    // The client may have gone away meanwhile.
+                    let _ = asked.answer.send(reply);
+                }
+            },
+            () = &mut serving => return Err(Error::Controller("the control socket's server ended".into())),
+            outcome = &mut scraping => match outcome? {},
+            _ = second.tick() => {
+                settled("sweep the FDB", bridge.sweep());
+                notify(&[NotifyState::Watchdog]);
+            }
+        }
+    }
+}
+
+/// Gives the metrics away, if asked to. The tables are opened anew: what is pinned is all it takes.
+async fn serve_metrics(server: Option<metrics::Server>, pins: &PinDir) -> Result<Infallible> {
+    let Some(server) = server else { return std::future::pending().await };
+    let (tables, links) = (Tables::open(pins)?, Links::open()?);
+    let render = || metrics::render(Snapshot::read(pins.bridge(), &tables, &links)?);
+    Ok(server.run(render).await)
+}
+
 /// One failure does not end a bridge that forwards.
 fn settled(what: &str, outcome: Result<()>) {
     if let Err(error) = outcome {
@@ -111,7 +168,7 @@ fn settled(what: &str, outcome: Result<()>) {
     }
 }
 
-fn announce(bridge: &mut Bridge, start: &Start, began: Instant, ageing: u32) -> Result<()> {
+fn announce(bridge: &mut Bridge, start: &Start, began: Instant) -> Result<()> {
     let mut out = std::io::stdout().lock();
     let mut say = |line: &str| writeln!(out, "{line}").map_err(Error::io("write to standard output"));
     match start {
@@ -124,7 +181,7 @@ fn announce(bridge: &mut Bridge, start: &Start, began: Instant, ageing: u32) -> 
     }
     say("ready")?;
     drop(out);
-    tracing::info!(milliseconds = began.elapsed().as_millis() as u64, ageing, "ready");
+    tracing::info!(milliseconds = began.elapsed().as_millis() as u64, "ready");
     notify(&[NotifyState::Ready]);
     Ok(())
 }

@@ -2,30 +2,20 @@
 //! or not, so this is about room, and about telling those who watch.
 
 use bridge_common::PortId;
-use nix::time::{ClockId, clock_gettime};
 
 use super::Bridge;
 use crate::{
-    Result,
+    Result, clock,
     control::{Event, protocol::StationEvent},
     datapath::Station,
 };
-
-/// `CLOCK_MONOTONIC` in nanoseconds, the FDB's clock.
-pub fn now() -> u64 {
-    match clock_gettime(ClockId::CLOCK_MONOTONIC) {
-        Ok(time) => time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64,
-        // The clock exists on every kernel that has BPF; 0 would merely expire nothing.
-        Err(_) => 0,
-    }
-}
 
 impl Bridge {
     /// Called every second. It reads the table only when something can have expired: no station expires
     /// earlier than the oldest one that the last reading saw.
     pub(super) fn sweep(&mut self) -> Result<()> {
         let ageing = self.hands.tables.config()?.ageing;
-        let now = now();
+        let now = clock::monotonic();
         if ageing == 0 || now < self.next_expiry {
             return Ok(());
         }

@@ -42,7 +42,7 @@ impl Events {
     }
 }
 
-fn decode(record: &[u8]) -> Option<FdbEvent> {
+pub(super) fn decode(record: &[u8]) -> Option<FdbEvent> {
     if record.len() < size_of::<FdbEvent>() {
         return None;
     }

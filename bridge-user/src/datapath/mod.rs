@@ -11,9 +11,13 @@ mod layout;
 mod pins;
 mod programs;
 mod tables;
+#[cfg(feature = "lab")]
+mod test_run;
 
 pub use error::{Error, Result};
 pub use events::Events;
 pub use pins::{BridgeName, InvalidBridgeName, PinDir, bpffs};
 pub use programs::{Attachment, Options, Programs, Slot, Start};
 pub use tables::{Station, Tables};
+#[cfg(feature = "lab")]
+pub use test_run::{Bench, Context};

@@ -138,7 +138,7 @@ pub enum Attachment {
 
 /// The loaded programs of one bridge.
 pub struct Programs {
-    ebpf: Ebpf,
+    pub(super) ebpf: Ebpf,
     pins: PinDir,
     rebuilding: bool,
 }

@@ -75,7 +75,10 @@ impl Bridge {
             "Frames that the port's device itself dropped on the way out, such as a TAP with a slow guest";
         let dropped =
             self.0.ports.iter().filter_map(|row| Some((self.labels(row, None), row.device_tx_dropped()?)));
-        counter(encoder, "port_device_transmit_dropped", help, packets(), dropped.collect())
+        counter(encoder, "port_device_transmit_dropped", help, packets(), dropped.collect())?;
+        let refused = self.each(|row| row.counters.device_refused);
+        let help = "Frames redirected by XDP that the port's device did not take: it is not open, or full";
+        counter(encoder, "port_device_refused", help, packets(), refused)
     }
 
     fn stations(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
@@ -180,6 +183,7 @@ mod tests {
         # TYPE xbr_port_drops_total counter
         # TYPE xbr_slow_path_packets_total counter
         # TYPE xbr_port_device_transmit_dropped_packets_total counter
+        # TYPE xbr_port_device_refused_packets_total counter
         # TYPE xbr_fdb_entries gauge
         # TYPE xbr_fdb_max gauge
         # TYPE xbr_fdb_learned_total counter

@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::encoding::prometheus_text::CONTENT_TYPE;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::{Error, Refusal, Result};
+use crate::{Error, Refusal, Result, error::words};
 
 /// Connections served at a time; more wait in the kernel's queue.
 const MOST_CONNECTIONS: usize = 8;
@@ -30,7 +30,7 @@ impl Server {
     /// Takes the port.
     pub async fn bind(address: SocketAddr) -> Result<Self, Refusal> {
         let refused = |error| {
-            let message = format!("cannot serve metrics at {address}: {error}");
+            let message = format!("cannot serve metrics at {address}: {}", words(&error));
             Refusal::new(message, "choose another address and port with --metrics ADDR:PORT")
         };
         Ok(Self { listener: TcpListener::bind(address).await.map_err(refused)? })

@@ -1,0 +1,5 @@
+//! Tests of the whole decision.
+
+mod corpus;
+mod decision;
+mod properties;

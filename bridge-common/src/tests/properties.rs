@@ -1,0 +1,100 @@
+//! Random sequences on the model, judged by [`crate::model::laws`].
+
+use std::vec::Vec;
+
+use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+use proptest::prelude::*;
+
+use crate::{
+    DropReason, Mac, PortCounters, SlowReason,
+    frame::Segments,
+    guard,
+    model::{
+        build::{Kind, Shape, frame},
+        laws,
+        script::random,
+    },
+};
+
+fn script() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 0..1200)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_sequence_keeps_the_laws(bytes in script()) {
+        laws::sequence(&bytes);
+    }
+
+    #[test]
+    fn every_frame_is_read_lawfully(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        laws::reading(&bytes);
+    }
+
+    /// Segments of a packet with a length that no buffer here has.
+    #[test]
+    fn segments_add_up(kind in 0..Kind::ALL.len(), tags in 0u8..3, length in 100u32..200_000, gso in 1u32..65_536) {
+        let shape = Shape { kind: Kind::ALL[kind], tags, payload: 60, padding: 0, unfinished: false };
+        let frame = frame(Mac([2; 6]), Mac([4; 6]), &shape);
+        let Segments { packets, bytes, longest } = Segments::of(&&frame[..], length, gso);
+        let transport = match shape.kind {
+            Kind::Tcp4 | Kind::Fragment => 20 + 20,
+            Kind::Tcp6 => 40 + 20,
+            Kind::Udp4 | Kind::Vxlan | Kind::NoChecksum => 20 + 8,
+            Kind::Udp6 => 40 + 8,
+            // Nobody cuts these.
+            _ => {
+                prop_assert_eq!(packets, 1);
+                return Ok(());
+            }
+        };
+        let headers = 14 + 4 * u32::from(tags) + transport;
+        let payload = length - headers;
+        prop_assert_eq!(packets, u64::from(payload.div_ceil(gso)));
+        prop_assert_eq!(bytes, u64::from(payload) + packets * u64::from(headers));
+        prop_assert_eq!(longest, headers + payload.min(gso));
+    }
+}
+
+/// A law that no sequence ever reaches would hold of anything.
+#[test]
+fn random_sequences_reach_every_outcome() {
+    let mut total = PortCounters::default();
+    for seed in 0..200 {
+        laws::sequence(&random(seed, 1200)).counters.values().for_each(|counters| total.add(counters));
+    }
+    for reason in DropReason::ALL {
+        assert!(total.drops[*reason as usize] > 5, "{}: {total:?}", reason.name());
+    }
+    for reason in SlowReason::ALL {
+        assert!(total.slow[*reason as usize] > 5, "{}: {total:?}", reason.name());
+    }
+    let told =
+        [total.learned, total.moved, total.refused_full, total.refused_static, total.events_suppressed];
+    assert!(told.iter().all(|count| *count > 5), "{told:?}");
+}
+
+/// The builder's finished frames are finished, by somebody else's arithmetic.
+#[test]
+fn built_checksums_are_right() {
+    for kind in Kind::ALL {
+        for payload in [0, 1, 63] {
+            let shape = Shape { kind, tags: 1, payload, padding: 5, unfinished: false };
+            let frame = frame(Mac([2; 6]), Mac([4; 6]), &shape);
+            let sliced = SlicedPacket::from_ethernet(&frame).unwrap();
+            let verdict = guard::prove(&&frame[..]);
+            let sums = match (sliced.net, sliced.transport) {
+                (Some(NetSlice::Ipv4(ip)), Some(TransportSlice::Tcp(tcp))) => {
+                    (tcp.calc_checksum_ipv4(ip.header().source(), ip.header().destination()), tcp.checksum())
+                }
+                (Some(NetSlice::Ipv6(ip)), Some(TransportSlice::Tcp(tcp))) => {
+                    (tcp.calc_checksum_ipv6(ip.header().source(), ip.header().destination()), tcp.checksum())
+                }
+                _ => continue,
+            };
+            assert_eq!((sums.0.unwrap(), verdict), (sums.1, Ok(())), "{shape:?}");
+        }
+    }
+}
