@@ -25,6 +25,7 @@
 mod device;
 pub mod dhcp;
 mod guest;
+mod life;
 mod linux_bridge;
 mod mac;
 mod names;

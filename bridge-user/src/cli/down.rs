@@ -43,7 +43,9 @@ pub fn run(common: &Common, args: DownArgs) -> Result<()> {
 fn find(name: Option<&BridgeName>) -> Result<PinDir> {
     if let Some(name) = name {
         let pins = PinDir::of(name)?;
-        if matches!(Tables::open(&pins), Err(datapath::Error::OtherLayout { .. })) {
+        // Or a start died before it had made its tables.
+        let no_tables = matches!(Tables::open(&pins), Err(datapath::Error::NoBridge(_))) && pins.exists();
+        if no_tables || matches!(Tables::open(&pins), Err(datapath::Error::OtherLayout { .. })) {
             return Ok(pins);
         }
     }

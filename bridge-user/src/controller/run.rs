@@ -53,7 +53,14 @@ async fn live(settings: Settings) -> Result<()> {
     let mut watch = LinkWatch::open()?;
     let name = settings.bridge.clone();
     let (keep, ageing) = (settings.keep, settings.ageing_time);
-    let (mut bridge, start) = Bridge::start(settings)?;
+    let (mut bridge, start) = match Bridge::start(settings) {
+        Ok(started) => started,
+        Err(error) => {
+            // No other controller has them: we hold the lock.
+            lock::unlink(&name)?;
+            return Err(error);
+        }
+    };
     let mut events = Events::open(&bridge.hands.pins)?;
     let listener = lock::listen(&name)?;
     let (asked, mut requests) = mpsc::channel(16);
