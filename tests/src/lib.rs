@@ -28,6 +28,7 @@ pub mod dhcp;
 mod ears;
 pub mod frames;
 mod guest;
+mod life;
 mod linux_bridge;
 mod mac;
 mod metrics;
