@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use xbr_lab::{Ears, GuestKind, Mac, Node, Segment, Xbr, frames, require_privileges, wait_until};
+use xbr_lab::{Ears, GuestKind, Mac, Node, Segment, Traffic, Xbr, frames, require_privileges, wait_until};
 
 const XBR: &str = env!("CARGO_BIN_EXE_xbr-under-test");
 const SOON: std::time::Duration = std::time::Duration::from_secs(3);
@@ -30,6 +30,15 @@ fn introduce(ears: &Ears, segment: &Segment) {
 
 fn reasons(pairs: &[(&str, u64)]) -> BTreeMap<String, u64> {
     pairs.iter().map(|(reason, count)| (reason.to_string(), *count)).collect()
+}
+
+fn port_of(node: &Node) -> &'static str {
+    match node.ns.name() {
+        "host" => "host",
+        "outside" => "eth0",
+        "guest1" => "vm1",
+        _ => "vm2",
+    }
 }
 
 /// An IPv4 frame behind tags, its checksums finished.
@@ -68,8 +77,15 @@ fn tagged_frames_cross_untouched() {
                     [finished_behind(tags, to.mac, from.mac), unknown]
                 })
                 .collect();
+            let before = bridge.all_counters();
             sent.iter().for_each(|frame| ears.of(from).send(frame).unwrap());
             ears.hear(&[to], &sent).unwrap_or_else(|e| panic!("{kind:?} {hook}, {from:?} → {to:?}: {e}"));
+            // A tag is four of its frame's bytes, wherever it travels.
+            let counted = bridge.all_counters().since(&before);
+            let (rx, tx) = (counted.of(port_of(from)).rx, counted.of(port_of(to)).tx);
+            let mut wanted = Traffic::default();
+            sent.iter().for_each(|frame| wanted.add(frame.len()));
+            assert_eq!((rx, tx), (wanted, wanted), "{kind:?} {hook}, {from:?} → {to:?}");
         }
         for from in segment.nodes() {
             let others: Vec<_> = segment.nodes().into_iter().filter(|node| node.mac != from.mac).collect();
