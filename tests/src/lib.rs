@@ -38,6 +38,7 @@ mod segment;
 mod segment_builder;
 mod snapshot;
 mod tap;
+mod tcx;
 mod traffic;
 mod wait;
 mod xbr;
