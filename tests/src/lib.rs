@@ -24,6 +24,7 @@
 
 mod device;
 pub mod dhcp;
+mod foreign;
 mod guest;
 mod life;
 mod linux_bridge;
@@ -37,6 +38,7 @@ mod relay;
 mod segment;
 mod segment_builder;
 mod snapshot;
+mod speaker;
 mod tap;
 mod tcx;
 mod traffic;
@@ -44,6 +46,7 @@ mod wait;
 mod xbr;
 
 pub use device::{Offloads, Veth, ethtool, is_running, veth};
+pub use foreign::ForeignXdp;
 pub use guest::TapGuest;
 pub use linux_bridge::LinuxBridge;
 pub use mac::Mac;
@@ -56,6 +59,7 @@ pub use relay::{Crossed, Direction};
 pub use segment::{Node, Segment, TapsBy};
 pub use segment_builder::{GuestKind, SegmentBuilder};
 pub use snapshot::Snapshot;
+pub use speaker::{Said, Speaker};
 pub use tap::{Tap, TapMode};
 pub use traffic::group::{Datagram, Listener};
 pub use traffic::ping::{Ping, PingReport, ping};

@@ -13,7 +13,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{Bridge, lock, server};
+use super::{Bridge, checks, lock, server};
 use crate::{
     Error, Result,
     control::{Reply, Request},
@@ -45,6 +45,8 @@ pub fn run(settings: Settings) -> Result<()> {
 
 async fn live(settings: Settings) -> Result<()> {
     let began = Instant::now();
+    // Before the lock: whoever may not run a bridge shall hear that, and not that a file cannot be opened.
+    checks::environment()?;
     let _lock = lock::lock(&settings.bridge)?;
     // Before anything is attached: a signal that comes now must find the undo.
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::io("watch for SIGINT"))?;
