@@ -8,6 +8,9 @@ use serde_json::Value;
 use crate::xbr::{START, STOP};
 use crate::{Process, Xbr, bpffs_dir};
 
+/// The station that is written and deleted until the monitor tells of it.
+const CALL: crate::Mac = crate::Mac::numbered(0xca11);
+
 impl Xbr {
     /// Starts the controller again without waiting for it, over what is there. The former one must be dead.
     #[track_caller]
@@ -33,6 +36,20 @@ impl Xbr {
     pub fn end(&self, signal: Signal) -> ExitStatus {
         self.process.signal(signal);
         self.process.wait(STOP)
+    }
+
+    /// `xbr monitor -j`, which is listening when this returns.
+    #[track_caller]
+    pub fn monitor(&self) -> Process {
+        let words = ["monitor", "-j", "--bridge", &self.name];
+        let monitor = Process::spawn(self.ns.command(&self.program, words));
+        let heard = crate::wait_until(START, || {
+            self.text(&format!("fdb add {CALL} dev host"));
+            self.text(&format!("fdb del {CALL}"));
+            monitor.stdout_text().contains(&CALL.to_string())
+        });
+        assert!(heard, "the monitor hears nothing: {monitor}");
+        monitor
     }
 
     /// What the pinned links hold: pin, program's tag, and whether it is attached to a device at all. Sorted.

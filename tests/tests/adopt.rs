@@ -192,7 +192,8 @@ fn kept_forwarding_until_taken_down() {
     assert!(bridge.station(segment.guest(1).mac).is_some(), "reads work without a controller");
     bridge.text("down");
     assert!(!xbr_lab::bpffs_dir(&bridge.name).exists());
-    assert!(!segment.host().ns.output("bpftool net").contains("xbr_"), "nothing is attached any more");
+    let left = xbr_lab::Snapshot::take(&segment.host().ns).to_string();
+    assert!(!left.contains("tcx "), "nothing is attached any more: {left}");
     ping(&segment.host().ns, segment.outside().v4).expect("the host keeps its address");
 }
 

@@ -43,7 +43,6 @@ impl Bridge {
     /// Brings the bridge up: from nothing, or over what a former controller left forwarding. On an error the
     /// machine is as it was before.
     pub fn start(settings: Settings) -> Result<(Self, Start)> {
-        checks::environment()?;
         let pins = PinDir::of(&settings.bridge)?;
         let links = Links::open()?;
         let (uplink, warnings) = checks::devices(&settings, &links, &pins)?;
