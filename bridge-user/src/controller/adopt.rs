@@ -61,6 +61,7 @@ impl Bridge {
         }
         let mut member = Member::new(id, link, record.origin, recorded(chosen(&record)), None);
         member.record.undo = record.undo;
+        self.hands.plan_clsact(&mut member)?;
         let choice = self.choice_for(&member)?;
         member.guard = choice.guard;
         if self.hands.pins.is_attached(id, Slot::Xdp) {
@@ -83,6 +84,7 @@ impl Bridge {
         // Somebody else made it this time.
         member.record.undo =
             member.record.undo.with(Undo::CREATED, false).with(Undo::WAS_UP, link.up && id.is_guest());
+        self.hands.plan_clsact(&mut member)?;
         let choice = self.choice_for(&member)?;
         member.guard = choice.guard;
         self.hands.perform(member.steps())?;
@@ -122,6 +124,10 @@ impl Bridge {
 fn adoption(member: &Member) -> Vec<Act> {
     let attach = |slot| Act::Attach(member.id, slot, member.name.clone(), member.ifindex);
     let mut acts = vec![Act::Record(member.id, member.record)];
+    // There already, unless somebody deleted it while no controller was here.
+    if member.record.undo.has(Undo::CLSACT) {
+        acts.push(Act::Clsact(member.name.clone(), true));
+    }
     if member.id == PortId::UPLINK {
         acts.push(attach(Slot::Egress));
         acts.push(Act::Facts(PortId::HOST, member.host_facts()));
