@@ -3,14 +3,15 @@
 use std::{process::Output, time::Duration};
 
 use xbr_lab::{
-    Cleanup, GuestKind, Namespace, Segment, Snapshot, Stream, StreamReport, Xbr, bpffs_dir, everyone_talks,
-    ping, require_privileges, unique_name, wait_until,
+    Cleanup, GuestKind, Namespace, Process, Segment, Snapshot, Stream, StreamReport, Xbr, bpffs_dir,
+    everyone_talks, ping, require_privileges, unique_name, wait_until,
 };
 
 const XBR: &str = env!("CARGO_BIN_EXE_xbr-under-test");
 const CLSACT: &str = "--lab-clsact";
 const MIB: u64 = 1 << 20;
 const SOON: Duration = Duration::from_secs(3);
+const START: Duration = Duration::from_secs(20);
 const MOMENT: Duration = Duration::from_millis(300);
 
 fn filters(segment: &Segment, place: &str) -> String {
@@ -26,10 +27,32 @@ fn program(segment: &Segment, bridge: &str, place: &str) -> u32 {
     id.unwrap_or_else(|| panic!("no filter of {bridge} at {place}:\n{all}"))
 }
 
+/// What is pinned of a bridge's links.
+fn links(bridge: &str) -> Vec<String> {
+    let folder = std::fs::read_dir(bpffs_dir(bridge).join("links")).unwrap();
+    folder.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+fn is_tc_link(pin: &str) -> bool {
+    pin.ends_with("_ingress") || pin.ends_with("_egress")
+}
+
 /// A segment of two guests behind veths that are up, with no switch yet.
 fn veths() -> Segment {
     let mut segment = Segment::builder().guests(2, GuestKind::Veth).build();
     (1..=2).for_each(|guest| segment.plug(guest));
+    for port in ["vm1", "vm2"] {
+        // An address that comes back with IPv6 is tentative for a while, which is not this file's subject.
+        segment.host().ns.sysctl(&format!("net/ipv6/conf/{port}/disable_ipv6"), "1");
+    }
+    segment.settle();
+    let now = || snapshot(&segment, "none");
+    let settled = || {
+        let before = now();
+        std::thread::sleep(MOMENT);
+        before == now()
+    };
+    assert!(wait_until(START, settled), "the segment does not settle");
     segment
 }
 
@@ -44,10 +67,14 @@ fn foreign(ns: &Namespace, place: &str) {
     assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// How [`veths`] gets its switch.
+fn words(bridge: &str) -> String {
+    format!("run --bridge {bridge} --uplink eth0 --port vm1 --port vm2 {CLSACT}")
+}
+
 /// `xbr run` that is to fail.
-fn run(segment: &Segment, bridge: &str, more: &str) -> Output {
-    let words = format!("run --bridge {bridge} --uplink eth0 --port vm1 --port vm2 {CLSACT} {more}");
-    segment.host().ns.command(XBR, words.split_whitespace()).output().unwrap()
+fn run(segment: &Segment, bridge: &str) -> Output {
+    segment.host().ns.command(XBR, words(bridge).split_whitespace()).output().unwrap()
 }
 
 #[test]
@@ -58,8 +85,7 @@ fn everyone_talks_through_filters() {
     for kind in [GuestKind::Veth, GuestKind::TapVnetHdr, GuestKind::Tap] {
         let mut segment = Segment::builder().guests(2, kind).build();
         let bridge = Xbr::on(XBR, &mut segment, CLSACT);
-        let attached = segment.host().ns.output("bpftool net");
-        assert!(!attached.contains("tcx"), "no tcx links:\n{attached}");
+        assert!(links(&bridge.name).iter().all(|link| !is_tc_link(link)), "{:?}", links(&bridge.name));
         for place in ["eth0 ingress", "eth0 egress", "vm1 ingress", "vm2 ingress"] {
             program(&segment, &bridge.name, place);
         }
@@ -125,11 +151,12 @@ fn a_bridge_keeps_the_way_that_it_began_with() {
         let under_way = streams(&segment);
         bridge.kill();
         let words = format!("run --bridge {} --uplink eth0 --port vm1 --port vm2 {then}", bridge.name);
-        let process = xbr_lab::Process::spawn(segment.host().ns.command(XBR, words.split_whitespace()));
-        process.wait_line("TC programs stay attached by", SOON);
-        process.wait_line("ready", SOON);
+        let process = Process::spawn(segment.host().ns.command(XBR, words.split_whitespace()));
+        process.wait_line("TC programs stay attached by", START);
+        process.wait_line("ready", START);
         assert_eq!(filters(&segment, "vm1 ingress").contains("xbr/"), has_filters);
-        assert_eq!(segment.host().ns.output("bpftool net").contains("tcx"), !has_filters);
+        let pinned = links(&bridge.name);
+        assert_eq!(pinned.iter().any(|link| is_tc_link(link)), !has_filters, "{pinned:?}");
         all_perfect(under_way);
         assert!(process.terminate(SOON).success());
         assert!(!filters(&segment, "vm1 ingress").contains("xbr/"));
@@ -195,27 +222,29 @@ fn a_step_that_fails_leaves_nothing() {
         return;
     }
     let segment = veths();
-    prepared(&segment, false);
     let name = unique_name();
     let _cleanup = Cleanup::after(&name);
     let before = snapshot(&segment, &name);
-    let mut steps = 0;
     for step in 0.. {
-        // A start that gets past all steps fails at what comes after them, so that it ends by itself.
-        let output =
-            run(&segment, &name, &format!("--log warn --hook tc --lab-fail-step {step} --hook vm2=xdp"));
-        let error = String::from_utf8_lossy(&output.stderr).into_owned();
-        if !error.contains("the lab made this step fail") {
-            panic!("step {step}: {error}");
+        let words = format!("{} --log warn --lab-fail-step {step}", words(&name));
+        let process = Process::spawn(segment.host().ns.command(XBR, words.split_whitespace()));
+        assert!(wait_until(START, || !process.is_running() || process.stdout_text().contains("ready")));
+        if process.is_running() {
+            println!("{step} steps failed, one after the other");
+            assert!(step > 15, "only {step} steps can fail");
+            assert!(process.terminate(SOON).success());
+            before.assert_same(&snapshot(&segment, &name));
+            return;
         }
-        before.assert_same(&snapshot(&segment, &name));
-        steps = step;
-        if error.contains("Up(") && error.contains("vm2") {
-            break;
-        }
+        assert!(process.stderr_text().contains("the lab made this step fail"), "{}", process.stderr_text());
+        let after = snapshot(&segment, &name);
+        assert!(
+            before.difference(&after).is_none(),
+            "{}{:?}",
+            process.stderr_text(),
+            before.difference(&after)
+        );
     }
-    println!("{} steps failed, one after the other", steps + 1);
-    assert!(steps > 15);
 }
 
 #[test]
@@ -235,7 +264,7 @@ fn a_filter_in_our_place_is_left_alone() {
         let name = unique_name();
         let _cleanup = Cleanup::after(&name);
         let before = snapshot(&segment, &name);
-        let output = run(&segment, &name, "");
+        let output = run(&segment, &name);
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{error}");
         assert!(
@@ -264,7 +293,7 @@ fn an_ingress_qdisc_serves_a_guest_and_not_the_uplink() {
     let name = unique_name();
     let _cleanup = Cleanup::after(&name);
     let before = snapshot(&segment, &name);
-    let output = run(&segment, &name, "");
+    let output = run(&segment, &name);
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{error}");
     assert!(error.contains("eth0 has an ingress qdisc"), "{error}");
