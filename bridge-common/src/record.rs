@@ -21,6 +21,8 @@ impl Undo {
     pub const IPV6: Self = Self(1 << 5);
     /// The device was up before.
     pub const WAS_UP: Self = Self(1 << 6);
+    /// It gave the device a clsact qdisc.
+    pub const CLSACT: Self = Self(1 << 7);
 
     /// All bits of `other` are set.
     pub const fn has(self, other: Self) -> bool {

@@ -69,6 +69,7 @@ impl Bridge {
         if old != link.index || self.is_severed(&member)? {
             return self.take_in_returned(id, record, link);
         }
+        self.hands.plan_clsact(&mut member)?;
         member.guard = self.choice_for(&member)?.guard;
         for act in adoption(&member) {
             self.hands.perform(vec![Step { act: Some(act), undo: None }])?;
@@ -95,6 +96,7 @@ impl Bridge {
         // Somebody else made it this time.
         member.record.undo =
             member.record.undo.with(Undo::CREATED, false).with(Undo::WAS_UP, link.up && id.is_guest());
+        self.hands.plan_clsact(&mut member)?;
         let choice = self.choice_for(&member)?;
         member.guard = choice.guard;
         self.hands.perform(member.steps())?;
@@ -134,6 +136,10 @@ impl Bridge {
 fn adoption(member: &Member) -> Vec<Act> {
     let attach = |slot| Act::Attach(member.id, slot, member.name.clone(), member.ifindex);
     let mut acts = vec![Act::Record(member.id, member.record)];
+    // There already, unless somebody deleted it while no controller was here.
+    if member.record.undo.has(Undo::CLSACT) {
+        acts.push(Act::Clsact(member.name.clone(), true));
+    }
     if member.id == PortId::UPLINK {
         if member.record.undo.has(Undo::PROMISC) {
             // Somebody may have cleared it while nobody watched.

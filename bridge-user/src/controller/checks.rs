@@ -15,9 +15,11 @@ use crate::{
     settings::Settings,
 };
 
-/// Refuses a machine on which no bridge can run.
-pub fn environment() -> Result<()> {
-    Ok(validate::environment(&probe())?)
+/// Refuses a machine on which no bridge can run, else says what it is.
+pub fn environment() -> Result<Probe> {
+    let probe = probe();
+    validate::environment(&probe)?;
+    Ok(probe)
 }
 
 /// What this machine is.

@@ -1,9 +1,9 @@
 //! Taking a bridge down whose controller is dead.
 
-use super::{hands::Hands, lock};
+use super::{filters, hands::Hands, lock};
 use crate::{
     Refusal, Result,
-    datapath::{Error as DatapathError, PinDir, Slot, Tables},
+    datapath::{Error as DatapathError, PinDir, Slot, Tables, Way},
     link::{InterfaceName, Links, namespace},
     plan::steps::Member,
 };
@@ -16,7 +16,10 @@ pub fn clear(pins: &PinDir) -> Result<()> {
         Ok(tables) => release(pins, tables)?,
         // A start that died before it had made its maps, or another version's: nothing is known to undo.
         Err(error @ (DatapathError::NoBridge(_) | DatapathError::OtherLayout { .. })) => {
-            tracing::warn!(%error, "only the pins are removed");
+            tracing::warn!(%error, "only the pins and what they hold are removed");
+            if pins.way()? == Some(Way::Clsact) {
+                filters::remove_all(&Links::open()?, pins.bridge())?;
+            }
         }
         Err(error) => return Err(error.into()),
     }

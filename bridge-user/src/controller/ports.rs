@@ -169,6 +169,7 @@ impl Bridge {
         let id = member.id;
         let chosen = self.choice_for(&member)?;
         member.guard = chosen.guard;
+        self.hands.plan_clsact(&mut member)?;
         self.hands.perform(member.steps())?;
         self.look_up(&mut member)?;
         self.members.insert(id, member);

@@ -155,6 +155,7 @@ async fn attend(
             outcome = &mut scraping => match outcome? {},
             _ = second.tick() => {
                 settled("sweep the FDB", bridge.sweep());
+                settled("look after the TC filters", bridge.keep_filters());
                 notify(&[NotifyState::Watchdog]);
             }
         }
