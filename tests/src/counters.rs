@@ -32,6 +32,14 @@ pub struct Counters {
     pub moved: u64,
 }
 
+impl Traffic {
+    /// Adds one frame.
+    pub fn add(&mut self, bytes: usize) {
+        self.packets += 1;
+        self.bytes += bytes as u64;
+    }
+}
+
 impl Counters {
     fn of(row: &Value) -> Counters {
         let number = |value: &Value| value.as_u64().unwrap_or_else(|| panic!("no number: {value} in {row}"));
@@ -95,6 +103,11 @@ impl Counters {
 pub struct AllCounters(BTreeMap<String, Counters>);
 
 impl AllCounters {
+    /// To write down what ought to be counted.
+    pub fn at(&mut self, port: &str) -> &mut Counters {
+        self.0.entry(port.to_owned()).or_default()
+    }
+
     /// What was counted since `before`.
     pub fn since(&self, before: &AllCounters) -> AllCounters {
         let rows = self.0.iter().map(|(port, now)| (port.clone(), now.since(&before.of(port))));

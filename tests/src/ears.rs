@@ -4,66 +4,136 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use crate::{Node, RawPort, Segment};
+use crate::{Node, RawPort, Segment, frames, wait_until};
 
 /// How long a frame may be under way.
 const LATEST: Duration = Duration::from_secs(3);
-/// How long it stays silent before nothing more is expected.
-const SILENCE: Duration = Duration::from_millis(30);
+/// How long it stays silent before nothing more is expected. That something does **not** come, one can only wait for.
+const SILENCE: Duration = Duration::from_millis(20);
+
+/// What the host listens for, each by a socket of its own behind TC.
+const PROTOCOLS: [u16; 10] = [
+    0x0004, // what has a length for an EtherType, as spanning tree has
+    0x0800,
+    0x0806,
+    0x8100,
+    0x86dd,
+    0x8808,
+    0x8809,
+    0x88a8,
+    frames::EXPERIMENTAL,
+    0x88cc,
+];
+
+struct Ear {
+    name: String,
+    /// Sends, and listens unless it is the host's.
+    port: RawPort,
+    /// The host's: its packet socket for everything hears at the uplink what is for others too, before TC decides.
+    behind_tc: Vec<RawPort>,
+}
+
+impl Ear {
+    fn now(&self) -> Result<Vec<Vec<u8>>> {
+        let mut heard = Vec::new();
+        let ports = if self.is_host() { &self.behind_tc[..] } else { std::slice::from_ref(&self.port) };
+        for port in ports {
+            heard.extend(port.drain()?.into_iter().map(|frame| frame.bytes));
+        }
+        Ok(heard)
+    }
+
+    fn is_host(&self) -> bool {
+        !self.behind_tc.is_empty()
+    }
+
+    /// How these frames look here.
+    fn wanted(&self, frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let mut wanted = frames.to_vec();
+        if self.is_host() {
+            for frame in &mut wanted {
+                let tagged = frame.get(12..14).is_some_and(|kind| kind == [0x81, 0] || kind == [0x88, 0xa8]);
+                if tagged {
+                    frame.drain(12..16);
+                }
+            }
+        }
+        wanted.sort();
+        wanted
+    }
+}
 
 /// A packet socket at the `eth0` of every participant of a segment. For [quiet](crate::SegmentBuilder::quiet) ones.
-pub struct Ears(Vec<(String, RawPort)>);
+pub struct Ears(Vec<Ear>);
 
 impl Segment {
     /// Opens a packet socket at every participant.
     #[track_caller]
     pub fn ears(&self) -> Ears {
-        let open = |node: &Node| (node.ns.name().to_owned(), RawPort::open(&node.ns, "eth0"));
+        let open = |node: &Node| {
+            let name = node.ns.name().to_owned();
+            let protocols = if name == self.host.ns.name() { &PROTOCOLS[..] } else { &[] };
+            let behind = |protocol: &u16| RawPort::open_protocol(&node.ns, "eth0", *protocol);
+            Ear {
+                name,
+                port: RawPort::open(&node.ns, "eth0"),
+                behind_tc: protocols.iter().map(behind).collect(),
+            }
+        };
         Ears(self.nodes().into_iter().map(open).collect())
     }
 }
 
 impl Ears {
-    /// The packet socket of a participant.
+    /// The packet socket by which a participant sends.
     pub fn of(&self, node: &Node) -> &RawPort {
-        let found = self.0.iter().find(|(name, _)| name == node.ns.name());
-        &found.unwrap_or_else(|| panic!("{node:?} takes no part")).1
+        let found = self.0.iter().find(|ear| ear.name == node.ns.name());
+        &found.unwrap_or_else(|| panic!("{node:?} takes no part")).port
     }
 
     /// Each of `hearers` hears these frames, each once, in any order, and nothing else; and nobody else hears anything.
     pub fn hear(&self, hearers: &[&Node], frames: &[Vec<u8>]) -> Result<()> {
-        let mut wanted = frames.to_vec();
-        wanted.sort();
-        let hears = |name: &str| hearers.iter().any(|node| node.ns.name() == name);
-        let mut heard = Vec::new();
-        for (name, ear) in self.0.iter().filter(|(name, _)| hears(name)) {
-            let mut got = Vec::new();
-            while got.len() < wanted.len() {
-                let Some(frame) = ear.recv(LATEST)? else { break };
-                got.push(frame.bytes);
-            }
-            heard.push((name, got));
+        let hears = |ear: &Ear| hearers.iter().any(|node| node.ns.name() == ear.name);
+        let mut heard = vec![Vec::new(); self.0.len()];
+        for (ear, got) in self.0.iter().zip(&mut heard).filter(|(ear, _)| hears(ear)) {
+            let mut outcome = Ok(());
+            wait_until(LATEST, || {
+                outcome = ear.now().map(|more| got.extend(more));
+                outcome.is_err() || got.len() >= frames.len()
+            });
+            outcome?;
         }
-        // Whoever heard all may hear more, and those who shall hear nothing may have to wait for it.
-        for (index, (name, ear)) in self.0.iter().enumerate() {
-            let more: Vec<_> = ear.collect(if index == 0 { SILENCE } else { Duration::ZERO })?;
-            let before = heard.iter_mut().find(|(hearer, _)| *hearer == name);
-            match before {
-                Some((_, got)) => got.extend(more.into_iter().map(|frame| frame.bytes)),
-                None => ensure!(more.is_empty(), "{name} hears {} frames, such as {:?}", more.len(), more[0]),
-            }
-        }
-        for (name, mut got) in heard {
+        std::thread::sleep(SILENCE);
+        for (ear, mut got) in self.0.iter().zip(heard) {
+            got.extend(ear.now()?);
             got.sort();
-            ensure!(got == wanted, "{name} hears {}, not {}", brief(&got), brief(&wanted));
+            let wanted = if hears(ear) { ear.wanted(frames) } else { Vec::new() };
+            ensure!(got == wanted, "{} hears {}, not {}", ear.name, brief(&got), brief(&wanted));
         }
         Ok(())
     }
 
     /// `from` sends a frame, and it reaches exactly `hearers`, unchanged.
     pub fn send(&self, from: &Node, frame: &[u8], hearers: &[&Node]) -> Result<()> {
-        self.of(from).send(frame)?;
+        let sent = self.of(from).send(frame);
+        // A drop on the way out is told to the sender, as ENOBUFS.
+        if !hearers.is_empty() {
+            sent?;
+        }
         self.hear(hearers, &[frame.to_vec()])
+    }
+
+    /// Forgets what anyone has heard, once it is silent.
+    pub fn forget(&self) -> Result<()> {
+        while {
+            std::thread::sleep(SILENCE);
+            let heard: Result<Vec<_>> = self.0.iter().map(Ear::now).collect();
+            !heard?.iter().all(Vec::is_empty)
+        } {}
+        for ear in &self.0 {
+            ear.port.drain()?;
+        }
+        Ok(())
     }
 }
 

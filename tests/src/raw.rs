@@ -72,8 +72,16 @@ impl RawPort {
     /// Opens `dev` of the namespace. Frames that the device sends are not received.
     #[track_caller]
     pub fn open(ns: &Namespace, dev: &str) -> RawPort {
+        Self::open_protocol(ns, dev, libc::ETH_P_ALL as u16)
+    }
+
+    /// Opens `dev` for one protocol. Such a socket is handed what TC let through, as the network stack is; one for all protocols
+    /// looks before TC does. The kernel has taken the outermost VLAN tag off by then.
+    #[track_caller]
+    pub fn open_protocol(ns: &Namespace, dev: &str, protocol: u16) -> RawPort {
         let what = format!("{}: {dev}", ns.name());
-        let socket = ns.run(|| open(dev)).unwrap_or_else(|e| panic!("packet socket on {what}: {e}"));
+        let socket =
+            ns.run(|| open(dev, protocol)).unwrap_or_else(|e| panic!("packet socket on {what}: {e}"));
         RawPort { socket, what }
     }
 
@@ -162,7 +170,7 @@ impl RawPort {
     }
 }
 
-fn open(dev: &str) -> std::io::Result<OwnedFd> {
+fn open(dev: &str, protocol: u16) -> std::io::Result<OwnedFd> {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socket, sockopt};
     // Protocol 0 receives nothing; bind says which device and that it is all protocols, so no other device's frame slips in.
     let fd = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None)?;
@@ -184,7 +192,7 @@ fn open(dev: &str) -> std::io::Result<OwnedFd> {
     // SAFETY: sockaddr_ll is plain data for which all zeroes is a value.
     let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
     address.sll_family = libc::AF_PACKET as u16;
-    address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
+    address.sll_protocol = protocol.to_be();
     address.sll_ifindex = device::index(dev)? as i32;
     // SAFETY: bind reads one sockaddr_ll.
     let bound =

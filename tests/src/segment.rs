@@ -151,6 +151,19 @@ impl Segment {
         running
     }
 
+    /// Gives the participants of a quiet segment IPv4 addresses, and tells each of them who is where, so that sockets can talk and
+    /// no frame is on the segment but theirs.
+    #[track_caller]
+    pub fn address_quietly(&self) {
+        for node in self.nodes() {
+            let mut lines = vec![format!("addr add {}/24 dev eth0", node.v4)];
+            for other in self.nodes().into_iter().filter(|other| other.v4 != node.v4) {
+                lines.push(format!("neigh replace {} lladdr {} dev eth0 nud permanent", other.v4, other.mac));
+            }
+            node.ns.ip_batch(&lines);
+        }
+    }
+
     /// Makes the guests' TAPs in the host's namespace, persistent and down.
     #[track_caller]
     pub fn make_taps(&self) {

@@ -73,6 +73,7 @@ impl Virtual {
         // Answers must leave with the virtual MAC address, so its own table routes them; and `eth0` must not answer ARP for it.
         ns.sysctl("net/ipv4/conf/all/arp_ignore", "1");
         ns.sysctl("net/ipv4/conf/eth0/arp_filter", "1");
+        ns.sysctl("net/ipv6/conf/default/disable_ipv6", "1");
         ns.ip_batch(&[
             format!("link add vrrp link eth0 address {} type macvlan mode private", self.mac),
             "link set vrrp up".into(),
@@ -80,7 +81,7 @@ impl Virtual {
             "route add 10.77.0.0/24 dev vrrp table 77".into(),
             format!("rule add from {} table 77", self.v4),
         ]);
-        // What frames follow first.
+        // The first frame from there: without IPv6 the device has had nothing to say.
         RawPort::open(ns, "vrrp").send(&self.gratuitous_arp()).unwrap();
     }
 
@@ -114,8 +115,12 @@ fn a_vrrp_address_moves_between_host_and_outside() {
             let (owner, port) = places[turn % 2];
             let before = moved(port);
             address.take(&owner.ns);
-            // The frame has left when `send` returns, so the FDB knows at once.
-            assert!(is_at(&bridge, address.mac, port), "turn {turn}: {:?}", bridge.station(address.mac));
+            // One frame has left.
+            assert!(
+                wait_until(SOON, || is_at(&bridge, address.mac, port)),
+                "turn {turn}: {:?}",
+                bridge.station(address.mac)
+            );
             assert_eq!(moved(port) - before, u64::from(turn > 0), "turn {turn}");
             for guest in segment.guests() {
                 ping(&guest.ns, address.v4).unwrap();
@@ -130,7 +135,7 @@ fn a_vrrp_address_moves_between_host_and_outside() {
     }
 }
 
-/// The addresses of a device, each with its flags.
+/// Whether duplicate address detection found this address of `eth0` taken.
 fn failed_address(ns: &Namespace, address: &str) -> bool {
     ns.output("ip -6 addr show dev eth0")
         .lines()
@@ -169,8 +174,7 @@ fn duplicate_addresses_are_found_between_host_and_guests() {
             // Its owner keeps it.
             assert!(!failed_address(&owner.ns, &address), "{owner:?} lost its address");
         }
-        // Both at the same moment: who hears the other's probe gives in.
-        drop(bridge);
+        bridge.stop();
     }
 }
 

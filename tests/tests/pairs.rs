@@ -96,11 +96,9 @@ impl Row {
                 // One in 65,536 looks unfinished and is not.
                 let suspects = counters.slowed("unfinished_checksum");
                 assert!(suspects <= counters.rx.packets / 1000, "{port} finishes its frames: {counters:?}");
-                // A third of it was for the host, which XDP cannot reach.
-                assert!(
-                    counters.by_xdp() > counters.rx.packets / 2,
-                    "XDP took too few at {port}: {counters:?}"
-                );
+                // A third of it was for the host, which XDP cannot reach; and a veth's jumbo frames lie in several buffers.
+                let whole = counters.rx.packets - counters.slowed("multi_buffer");
+                assert!(counters.by_xdp() > whole / 2, "XDP took too few at {port}: {counters:?}");
             }
         }
     }

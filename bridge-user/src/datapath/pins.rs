@@ -14,6 +14,7 @@ use std::{
 };
 
 use bridge_common::PortId;
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
 use super::{
     Slot, Way,
@@ -191,11 +192,18 @@ impl PinDir {
         make_dir(&folder)
     }
 
-    /// Puts the maps of the new layout in the old ones' place.
+    /// Puts the maps of the new layout in the old ones' place: at once, since whoever dies between two steps would
+    /// leave a bridge without tables.
     pub(super) fn commit_maps(&self) -> Result<()> {
         let (from, to) = (self.path.join(NEW_MAPS), self.path.join("maps"));
-        remove_dir(&to)?;
-        fs::rename(&from, &to).map_err(|source| Error::MakePins { path: to, source })
+        renameat2(AT_FDCWD, &from, AT_FDCWD, &to, RenameFlags::RENAME_EXCHANGE)
+            .map_err(|errno| Error::MakePins { path: to, source: errno.into() })?;
+        self.drop_old_maps()
+    }
+
+    /// Removes what is left of a change of layout.
+    pub(super) fn drop_old_maps(&self) -> Result<()> {
+        remove_dir(&self.path.join(NEW_MAPS))
     }
 
     /// Removes every pin: what is attached by its link alone is detached.

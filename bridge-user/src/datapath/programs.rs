@@ -132,7 +132,12 @@ impl Programs {
 
     /// To be called when every link runs the new programs: only now may the old maps go.
     pub fn settle(&mut self) -> Result<()> {
-        if std::mem::take(&mut self.rebuilding) { self.pins.commit_maps() } else { Ok(()) }
+        if std::mem::take(&mut self.rebuilding) {
+            self.pins.commit_maps()
+        } else {
+            // Of a controller that died while it changed the layout.
+            self.pins.drop_old_maps()
+        }
     }
 
     fn verify_all(&mut self) -> Result<()> {

@@ -133,6 +133,17 @@ impl Member {
         }
     }
 
+    /// A device as it is written down, for whoever finds it: what was changed about it, and whether it has the
+    /// XDP layer, is not to be read off the device.
+    pub fn found(id: PortId, link: &Link, record: &PortRecord, xdp_attached: bool) -> Self {
+        let mut member = Self::new(id, link, record.origin, HookChoice::from_raw(record.hook), None);
+        member.record.undo = record.undo;
+        // A controller may have died between a feature and the program.
+        let begun = xdp_attached || FEATURES.iter().any(|(_, bit)| record.undo.has(*bit));
+        member.xdp = begun.then_some(Slot::Xdp);
+        member
+    }
+
     /// Whether frames pass.
     pub fn forwards(&self) -> bool {
         self.up && self.carrier
