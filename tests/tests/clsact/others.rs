@@ -2,7 +2,7 @@
 
 use xbr_lab::{Cleanup, Xbr, bpffs_dir, everyone_talks, require_privileges, unique_name, wait_until};
 
-use super::{CLSACT, MIB, SOON, XBR, filters, foreign, run, snapshot, veths};
+use super::{CLSACT, MIB, SOON, XBR, filters, foreign, is_as_before, refusal, snapshot, veths};
 
 #[test]
 fn a_qdisc_that_others_came_to_use_stays() {
@@ -36,14 +36,12 @@ fn a_filter_in_our_place_is_left_alone() {
         let name = unique_name();
         let _cleanup = Cleanup::after(&name);
         let before = snapshot(&segment, &name);
-        let output = run(&segment, &name);
-        let error = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(2), "{error}");
+        let error = refusal(&segment, &name);
         assert!(
             error.contains("has priority 1 at") && error.contains("hint: see it with tc filter"),
             "{error}"
         );
-        before.assert_same(&snapshot(&segment, &name));
+        is_as_before(&before, &segment, &name);
     }
 }
 
@@ -65,11 +63,9 @@ fn an_ingress_qdisc_serves_a_guest_and_not_the_uplink() {
     let name = unique_name();
     let _cleanup = Cleanup::after(&name);
     let before = snapshot(&segment, &name);
-    let output = run(&segment, &name);
-    let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2), "{error}");
+    let error = refusal(&segment, &name);
     assert!(error.contains("eth0 has an ingress qdisc"), "{error}");
-    before.assert_same(&snapshot(&segment, &name));
+    is_as_before(&before, &segment, &name);
 }
 
 #[test]
@@ -100,7 +96,7 @@ fn filters_that_somebody_deletes_come_back() {
     bridge.wait_forwarding();
     everyone_talks(&segment, MIB).unwrap();
     bridge.stop();
-    before.assert_same(&snapshot(&segment, &name));
+    is_as_before(&before, &segment, &name);
 }
 
 #[test]
