@@ -13,7 +13,10 @@ use crate::{
     Refusal, Result,
     datapath::{Attachment, Slot, Way},
     link::{InterfaceName, Link, sysctl},
-    plan::steps::{Act, Member, Step},
+    plan::{
+        act::{Act, Step},
+        steps::Member,
+    },
 };
 
 impl Bridge {

@@ -6,7 +6,7 @@ use crate::{
     Error, Result,
     datapath::{Attachment, PinDir, Programs, Slot, Tables, Way},
     link::{self, InterfaceName, Links, offload, sysctl, tap},
-    plan::steps::{Act, Step},
+    plan::act::{Act, Step},
 };
 
 /// What it takes to change the machine.

@@ -10,8 +10,9 @@ use crate::{
     datapath::{self, Slot},
     link::{hardware, offload},
     plan::{
+        act::{Act, Step, backwards},
         hook::{self, Chosen},
-        steps::{Act, FEATURES, Member, Step, backwards},
+        steps::{FEATURES, Member},
     },
 };
 
