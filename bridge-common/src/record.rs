@@ -21,6 +21,8 @@ impl Undo {
     pub const IPV6: Self = Self(1 << 5);
     /// The device was up before.
     pub const WAS_UP: Self = Self(1 << 6);
+    /// It gave the device a clsact qdisc.
+    pub const CLSACT: Self = Self(1 << 7);
 
     /// All bits of `other` are set.
     pub const fn has(self, other: Self) -> bool {
@@ -67,10 +69,18 @@ impl Origin {
     pub const CONFIGURED: Self = Self(1);
     /// A TAP that xbr is to make.
     pub const TAP: Self = Self(1 << 1);
+    /// Every step of taking it in was carried out. Where it is missing, a controller died on the way: what is
+    /// written down was to be done, and may have been done or not.
+    pub const COMPLETE: Self = Self(1 << 2);
 
     /// All bits of `other` are set.
     pub const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// With the bits of `other`, if `on`.
+    pub const fn with(self, other: Self, on: bool) -> Self {
+        Self(if on { self.0 | other.0 } else { self.0 & !other.0 })
     }
 }
 

@@ -55,6 +55,10 @@ impl Snapshot {
         lines.text("bpftool net", &ns.output("bpftool net"));
         for dev in devices(&addresses) {
             lines.text(&format!("ethtool -k {dev}"), &ns.output(&format!("ethtool -k {dev}")));
+            let programs = ns.run(|| crate::tcx::programs(&dev)).expect("BPF_PROG_QUERY");
+            for (hook, ids) in programs.iter().filter(|(_, ids)| !ids.is_empty()) {
+                lines.push(format!("tcx {hook} of {dev} = {ids:?}"));
+            }
             for place in ["root", "ingress", "egress"] {
                 let what = format!("filter show dev {dev} {place}");
                 // A device without the place in question is no error worth a panic: there are no filters there.

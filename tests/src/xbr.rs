@@ -9,9 +9,9 @@ use serde_json::Value;
 use crate::{Cleanup, Namespace, Process, Segment, TapsBy, unique_name, wait_until};
 
 /// How long a start may take before the test fails. Verifying the programs takes most of it.
-const START: Duration = Duration::from_secs(20);
+pub(crate) const START: Duration = Duration::from_secs(20);
 /// How long taking everything down may take.
-const STOP: Duration = Duration::from_secs(10);
+pub(crate) const STOP: Duration = Duration::from_secs(10);
 
 /// A running bridge. Dropping it kills the controller and removes what it pinned.
 pub struct Xbr {
@@ -19,9 +19,9 @@ pub struct Xbr {
     pub process: Process,
     /// The bridge's name, which no other test has.
     pub name: String,
-    program: String,
-    arguments: Vec<String>,
-    ns: Namespace,
+    pub(crate) program: String,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) ns: Namespace,
     // Last: what was pinned goes when the controller is dead.
     _cleanup: Cleanup,
 }

@@ -86,7 +86,7 @@ pub fn check(before: &Model, arrival: &Arrival, done: &Done, after: &Model) {
 
 /// Neither a group nor zero.
 fn is_station(mac: Mac) -> bool {
-    mac.0[0] % 2 == 0 && mac != Mac::ZERO
+    mac.0[0] & 1 == 0 && mac != Mac::ZERO
 }
 
 struct Case<'a> {

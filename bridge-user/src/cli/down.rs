@@ -45,7 +45,9 @@ fn find(name: Option<&BridgeName>) -> Result<PinDir> {
         let pins = PinDir::of(name)?;
         let opened = Tables::open(&pins);
         let other = matches!(opened, Err(datapath::Error::OtherLayout { .. }));
-        if other && !opened.err().is_some_and(|error| which::denied(&error.to_string())) {
+        // Or a start died before it had made its tables.
+        let none = matches!(opened, Err(datapath::Error::NoBridge(_))) && pins.exists();
+        if (other || none) && !opened.err().is_some_and(|error| which::denied(&error.to_string())) {
             return Ok(pins);
         }
     }

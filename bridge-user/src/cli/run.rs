@@ -75,6 +75,9 @@ pub struct LabArgs {
     /// Load the programs that do the same under another tag
     #[arg(long, hide = true)]
     pub lab_other_tag: bool,
+    /// Attach TC programs as before Linux 6.6
+    #[arg(long, hide = true)]
+    pub lab_clsact: bool,
     /// Let the step of this number, from 0, fail
     #[arg(long, hide = true, value_name = "N")]
     pub lab_fail_step: Option<u32>,
@@ -176,6 +179,7 @@ impl From<LabArgs> for crate::settings::Lab {
             clock: args.lab_clock,
             no_guard: args.lab_no_guard,
             other_tag: args.lab_other_tag,
+            clsact: args.lab_clsact,
             fail_step: args.lab_fail_step,
         }
     }

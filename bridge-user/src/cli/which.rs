@@ -57,7 +57,9 @@ fn named(name: &BridgeName) -> Result<Bridge> {
         Err(datapath::Error::NoBridge(_)) => return Err(no_such(name, &PinDir::all()?)),
         other => other?,
     };
-    if tables.bridge()?.namespace != namespace::cookie()? {
+    let home = tables.bridge()?.namespace;
+    // 0: a start died before it wrote anything down.
+    if home != 0 && home != namespace::cookie()? {
         let message = format!("bridge {name} belongs to another network namespace");
         let hint = "enter that namespace first: nsenter --net=/run/netns/NAME xbr ...";
         return Err(Refusal::new(message, hint).into());

@@ -11,9 +11,9 @@ use super::{
 };
 use crate::{
     Refusal, Result,
-    datapath::Slot,
+    datapath::{Attachment, Slot},
     link::{InterfaceName, Link, sysctl},
-    plan::steps::{Act, Member},
+    plan::steps::{Act, Member, Step},
 };
 
 impl Bridge {
@@ -30,6 +30,10 @@ impl Bridge {
             }
             match self.find(id, &record)? {
                 Some(link) => self.adopt_port(id, record, &link)?,
+                // A controller died before it made the device.
+                None if !record.origin.has(Origin::COMPLETE) => {
+                    self.hands.tables.set_record(id, PortRecord::default())?;
+                }
                 None => {
                     self.absent.insert(id, record);
                 }
@@ -54,23 +58,31 @@ impl Bridge {
     }
 
     fn adopt_port(&mut self, id: PortId, record: PortRecord, link: &Link) -> Result<()> {
-        let old = self.hands.tables.port(id)?;
-        let same_device = old.ifindex == link.index;
-        if !same_device {
+        let old = self.hands.tables.port(id)?.ifindex;
+        let mut member = Member::found(id, link, &record, self.hands.pins.is_attached(id, Slot::Xdp));
+        if !record.origin.has(Origin::COMPLETE) && (old == 0 || old == link.index) {
+            // A controller died while it took the device in: the same steps again, each of which may have been
+            // done. The undo is what was written down when the device was untouched.
+            member.xdp = None;
+            return self.take_in(member);
+        }
+        if old != link.index || self.is_severed(&member)? {
             return self.take_in_returned(id, record, link);
         }
-        let mut member = Member::new(id, link, record.origin, recorded(chosen(&record)), None);
-        member.record.undo = record.undo;
-        let choice = self.choice_for(&member)?;
-        member.guard = choice.guard;
-        if self.hands.pins.is_attached(id, Slot::Xdp) {
-            member.xdp = Some(Slot::Xdp);
-        }
+        self.hands.plan_clsact(&mut member)?;
+        member.guard = self.choice_for(&member)?.guard;
         for act in adoption(&member) {
-            self.hands.perform(vec![crate::plan::steps::Step { act: Some(act), undo: None }])?;
+            self.hands.perform(vec![Step { act: Some(act), undo: None }])?;
         }
         self.members.insert(id, member);
         Ok(())
+    }
+
+    /// Puts our program into a port's live link. True if there is none: the device went, and one of the same index came.
+    fn is_severed(&mut self, member: &Member) -> Result<bool> {
+        let Some(programs) = &mut self.hands.programs else { return Ok(false) };
+        let attached = programs.attach(member.id, Slot::Ingress, member.name.as_str(), member.ifindex)?;
+        Ok(attached == Attachment::New)
     }
 
     /// A device that came back under a known name is taken in anew, under its old number.
@@ -79,10 +91,12 @@ impl Bridge {
             self.hands.pins.unpin(id, slot)?;
         }
         let ipv6_disabled = if id.is_guest() { sysctl::ipv6_disabled(&link.name)? } else { None };
-        let mut member = Member::new(id, link, record.origin, recorded(chosen(&record)), ipv6_disabled);
+        let origin = record.origin.with(Origin::COMPLETE, false);
+        let mut member = Member::new(id, link, origin, recorded(chosen(&record)), ipv6_disabled);
         // Somebody else made it this time.
         member.record.undo =
             member.record.undo.with(Undo::CREATED, false).with(Undo::WAS_UP, link.up && id.is_guest());
+        self.hands.plan_clsact(&mut member)?;
         let choice = self.choice_for(&member)?;
         member.guard = choice.guard;
         self.hands.perform(member.steps())?;
@@ -122,12 +136,20 @@ impl Bridge {
 fn adoption(member: &Member) -> Vec<Act> {
     let attach = |slot| Act::Attach(member.id, slot, member.name.clone(), member.ifindex);
     let mut acts = vec![Act::Record(member.id, member.record)];
+    // There already, unless somebody deleted it while no controller was here.
+    if member.record.undo.has(Undo::CLSACT) {
+        acts.push(Act::Clsact(member.name.clone(), true));
+    }
     if member.id == PortId::UPLINK {
+        if member.record.undo.has(Undo::PROMISC) {
+            // Somebody may have cleared it while nobody watched.
+            acts.push(Act::Promiscuous(member.name.clone(), true));
+        }
         acts.push(attach(Slot::Egress));
         acts.push(Act::Facts(PortId::HOST, member.host_facts()));
         acts.push(Act::Attach(PortId::HOST, Slot::Xmit, member.name.clone(), 0));
     }
-    acts.push(attach(Slot::Ingress));
+    // Its ingress program is in place since `is_severed`.
     if let Some(slot) = member.xdp {
         acts.push(Act::Enter(member.id, member.ifindex));
         acts.push(attach(slot));

@@ -13,7 +13,7 @@ use super::{checks, hands::Hands};
 use crate::{
     Error, Refusal, Result,
     control::{Event, protocol::PortEvent},
-    datapath::{Options, PinDir, Programs, Start},
+    datapath::{Options, PinDir, Programs, Start, Way},
     link::{Link, Links, namespace},
     plan::steps::Member,
     settings::Settings,
@@ -43,12 +43,15 @@ impl Bridge {
     /// Brings the bridge up: from nothing, or over what a former controller left forwarding. On an error the
     /// machine is as it was before.
     pub fn start(settings: Settings) -> Result<(Self, Start)> {
-        checks::environment()?;
+        let probe = checks::environment()?;
         let pins = PinDir::of(&settings.bridge)?;
         let links = Links::open()?;
         let (uplink, warnings) = checks::devices(&settings, &links, &pins)?;
         let found = pins.exists();
-        let loaded = Programs::load(&pins, &options(&settings, namespace::cookie()?));
+        let wanted = options(&settings, namespace::cookie()?, Way::of(probe.kernel));
+        // Two programs on one device would both forward: a bridge keeps the way that it began with.
+        let way = pins.way()?.unwrap_or(wanted.way);
+        let loaded = Programs::load(&pins, &Options { way, ..wanted });
         let (programs, tables, start) = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
@@ -76,6 +79,9 @@ impl Bridge {
             next_expiry: 0,
             said: BTreeMap::new(),
         };
+        if way != wanted.way {
+            bridge.notes.push(kept(way).into());
+        }
         let fresh = start == Start::Fresh;
         match bridge.bring_up(&uplink, fresh) {
             Ok(()) => Ok((bridge, start)),
@@ -176,10 +182,19 @@ impl Bridge {
     }
 }
 
+/// What to say of a bridge that was attached in another way than it would be now.
+fn kept(way: Way) -> &'static str {
+    match way {
+        Way::Tcx => "TC programs stay attached by tcx links, as they were found",
+        Way::Clsact => "TC programs stay attached by clsact filters, as they were found",
+    }
+}
+
 #[cfg(feature = "lab")]
-fn options(settings: &Settings, namespace: u64) -> Options {
+fn options(settings: &Settings, namespace: u64, way: Way) -> Options {
     let lab = &settings.lab;
     Options {
+        way: if lab.clsact { Way::Clsact } else { way },
         clock: lab.clock,
         no_guard: lab.no_guard,
         other_tag: lab.other_tag,
@@ -188,6 +203,6 @@ fn options(settings: &Settings, namespace: u64) -> Options {
 }
 
 #[cfg(not(feature = "lab"))]
-fn options(settings: &Settings, namespace: u64) -> Options {
-    Options::new(settings.fdb_max, namespace)
+fn options(settings: &Settings, namespace: u64, way: Way) -> Options {
+    Options { way, ..Options::new(settings.fdb_max, namespace) }
 }

@@ -15,9 +15,11 @@ use crate::{
     settings::Settings,
 };
 
-/// Refuses a machine on which no bridge can run.
-pub fn environment() -> Result<()> {
-    Ok(validate::environment(&probe())?)
+/// Refuses a machine on which no bridge can run, else says what it is.
+pub fn environment() -> Result<Probe> {
+    let probe = probe();
+    validate::environment(&probe)?;
+    Ok(probe)
 }
 
 /// What this machine is.
@@ -61,10 +63,16 @@ pub fn devices(settings: &Settings, links: &Links, pins: &PinDir) -> Result<(Lin
                     warnings.extend(validate::port(&link, &uplink, &claims(&link, pins)?)?);
                 }
             }
-            None => {
-                let link = existing(&port.ifname, links)?;
-                warnings.extend(validate::port(&link, &uplink, &claims(&link, pins)?)?);
-            }
+            None => match links.get(&port.ifname)? {
+                None if is_known(pins, &port.ifname)? => {
+                    let text = format!("{} is away: it is taken in when it comes back", port.ifname);
+                    warnings.push(Warning(text));
+                }
+                _ => {
+                    let link = existing(&port.ifname, links)?;
+                    warnings.extend(validate::port(&link, &uplink, &claims(&link, pins)?)?);
+                }
+            },
         }
     }
     Ok((uplink, warnings))
@@ -82,6 +90,13 @@ pub fn existing(name: &InterfaceName, links: &Links) -> Result<Link> {
     }
     let names: Vec<_> = links.list()?.into_iter().map(|link| link.name).collect();
     Err(validate::no_such(name, &names).into())
+}
+
+/// Whether what a former controller left forwarding has a port of this name: then a start does not stand or fall
+/// with its device.
+fn is_known(pins: &PinDir, name: &InterfaceName) -> Result<bool> {
+    let Ok(tables) = Tables::open(pins) else { return Ok(false) };
+    Ok(tables.records()?.iter().any(|(_, record)| record.name() == name.as_str()))
 }
 
 /// A bridge of this name that is left over must be of this network namespace: its devices are there.

@@ -15,7 +15,11 @@ impl Bridge {
     /// Follows one message of the kernel.
     pub(super) fn follow(&mut self, event: LinkEvent) -> Result<()> {
         match event {
-            LinkEvent::Changed(link) => self.link_changed(&link),
+            // The message tells how the device was; another may be behind it in the queue.
+            LinkEvent::Changed(link) => match self.hands.links.by_index(link.index)? {
+                Some(link) => self.link_changed(&link),
+                None => Ok(()),
+            },
             LinkEvent::Gone { index, .. } => match self.port_at(index) {
                 Some(id) => self.vanished(id),
                 None => Ok(()),

@@ -4,7 +4,7 @@ use bridge_common::{Port, PortId, record::PortRecord};
 
 use crate::{
     Error, Result,
-    datapath::{PinDir, Programs, Tables},
+    datapath::{PinDir, Programs, Slot, Tables, Way},
     link::{self, InterfaceName, Links, offload, sysctl, tap},
     plan::steps::{Act, Step},
 };
@@ -75,8 +75,9 @@ impl Hands {
             Act::Promiscuous(name, on) => Ok(self.links.set_promiscuous(self.index(name)?, *on)?),
             Act::Facts(id, port) => self.facts(*id, *port),
             Act::NoFacts(id, ifindex) => self.no_facts(*id, *ifindex),
+            Act::Clsact(name, on) => self.set_clsact(name, self.index(name)?, *on),
             Act::Attach(id, slot, name, ifindex) => self.attach(*id, *slot, name, *ifindex),
-            Act::Detach(id, slot) => Ok(self.pins.unpin(*id, *slot)?),
+            Act::Detach(id, slot, ifindex) => self.take_out(*id, *slot, *ifindex),
             Act::Enter(id, ifindex) => Ok(self.tables.set_device(*id, Some(*ifindex))?),
             Act::Leave(id) => Ok(self.tables.set_device(*id, None)?),
             Act::Up(name) => Ok(self.links.set_up(self.index(name)?)?),
@@ -93,16 +94,13 @@ impl Hands {
         })
     }
 
-    fn attach(
-        &mut self,
-        id: PortId,
-        slot: crate::datapath::Slot,
-        name: &InterfaceName,
-        ifindex: u32,
-    ) -> Result<()> {
+    fn attach(&mut self, id: PortId, slot: Slot, name: &InterfaceName, ifindex: u32) -> Result<()> {
         let Some(programs) = &mut self.programs else {
             return Err(Error::Controller(format!("no programs are loaded to attach to {name}")));
         };
+        if programs.way() == Way::Clsact && matches!(slot, Slot::Ingress | Slot::Egress) {
+            return self.put_filter(id, slot, name, ifindex);
+        }
         programs.attach(id, slot, name.as_str(), ifindex)?;
         Ok(())
     }

@@ -65,7 +65,9 @@ impl Bridge {
         for (feature, bit) in FEATURES {
             // Guests' devices keep theirs: a TAP has none of them, and a veth's are its peer's matter.
             let hides = member.id == PortId::UPLINK && self.is_on(&raised, feature)?;
-            raised.record.undo = raised.record.undo.with(bit, hides);
+            // What a controller that died had turned off already stays to be turned on again.
+            let off_by_us = raised.record.undo.has(bit);
+            raised.record.undo = raised.record.undo.with(bit, hides || off_by_us);
         }
         let record = |member: &Member| Act::Record(member.id, member.record);
         let mut steps = vec![Step { act: Some(record(&raised)), undo: Some(record(member)) }];

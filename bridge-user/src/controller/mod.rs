@@ -8,6 +8,7 @@ mod bridge;
 mod checks;
 mod clear;
 mod fdb;
+mod filters;
 mod follow;
 mod hands;
 mod hooks;

@@ -45,6 +45,11 @@ impl Bridge {
     /// A port of the settings, which may be there already.
     pub(super) fn take_in_configured(&mut self, port: &PortSettings) -> Result<()> {
         if let Some(id) = self.port_named(port.ifname.as_str()) {
+            if let (true, Some(options)) = (self.absent.contains_key(&id), &port.tap) {
+                self.absent.remove(&id);
+                // Somebody deleted it while nobody watched. Its number stays, and so do static stations.
+                return self.make_tap(id, &port.ifname, port.hook, options, Origin::CONFIGURED);
+            }
             return self.update_record(id, |record| record.hook = recorded(port.hook) as u16);
         }
         match &port.tap {
@@ -74,30 +79,53 @@ impl Bridge {
             self.check_port(&link)?;
             return self.take_in_guest(&link, hook, origin);
         }
+        let id = self.free_number()?;
+        self.hands.tables.clear_counters(id)?;
+        self.make_tap(id, name, hook, options, origin)
+    }
+
+    fn make_tap(
+        &mut self,
+        id: PortId,
+        name: &InterfaceName,
+        hook: HookChoice,
+        options: &TapOptions,
+        origin: Origin,
+    ) -> Result<()> {
         let make = tap::TapOptions {
             owner: options.owner,
             multi_queue: options.multi_queue,
             vnet_hdr: !options.no_vnet_hdr,
         };
-        tap::create(name, &make)?;
-        let outcome = self.finish_tap(name, hook, options, Origin(origin.0 | Origin::TAP.0));
-        if outcome.is_err() && self.port_named(name.as_str()).is_none() {
+        let mut record = PortRecord::named(name.as_str());
+        record.origin = origin.with(Origin::TAP, true);
+        record.undo = Undo::CREATED;
+        record.hook = recorded(hook) as u16;
+        // Written down first: were we to die after making it, whoever comes next knows whose it is.
+        self.hands.tables.set_record(id, record)?;
+        if let Err(error) = tap::create(name, &make) {
+            self.hands.tables.set_record(id, PortRecord::default())?;
+            return Err(error.into());
+        }
+        let outcome = self.finish_tap(id, name, options, &record);
+        if outcome.is_err() && !self.members.contains_key(&id) {
             // Nobody else knows of it yet.
             if let Err(error) = tap::destroy(&self.hands.links, name)
                 && !error.is_gone()
             {
                 tracing::error!(%error);
             }
+            self.hands.tables.set_record(id, PortRecord::default())?;
         }
         outcome
     }
 
     fn finish_tap(
         &mut self,
+        id: PortId,
         name: &InterfaceName,
-        hook: HookChoice,
         options: &TapOptions,
-        origin: Origin,
+        record: &PortRecord,
     ) -> Result<()> {
         let mut link = checks::existing(name, &self.hands.links)?;
         let uplink_mtu = self.members.get(&PortId::UPLINK).map(|uplink| uplink.mtu);
@@ -106,7 +134,8 @@ impl Bridge {
             self.hands.links.set_mtu(link.index, mtu)?;
             link.mtu = mtu;
         }
-        self.take_in_guest(&link, hook, origin)
+        let ipv6_disabled = sysctl::ipv6_disabled(&link.name)?;
+        self.take_in(Member::new(id, &link, record.origin, recorded(chosen(record)), ipv6_disabled))
     }
 
     fn check_port(&mut self, link: &Link) -> Result<()> {
@@ -136,10 +165,11 @@ impl Bridge {
         self.take_in(Member::new(id, link, origin, recorded(hook), ipv6_disabled))
     }
 
-    fn take_in(&mut self, mut member: Member) -> Result<()> {
+    pub(super) fn take_in(&mut self, mut member: Member) -> Result<()> {
         let id = member.id;
         let chosen = self.choice_for(&member)?;
         member.guard = chosen.guard;
+        self.hands.plan_clsact(&mut member)?;
         self.hands.perform(member.steps())?;
         self.look_up(&mut member)?;
         self.members.insert(id, member);
@@ -152,6 +182,8 @@ impl Bridge {
     pub(super) fn look_up(&mut self, member: &mut Member) -> Result<()> {
         let link = self.link_of(member)?;
         (member.up, member.carrier) = (link.up, link.carrier);
+        member.record.origin = member.record.origin.with(Origin::COMPLETE, true);
+        self.hands.tables.set_record(member.id, member.record)?;
         Ok(self.hands.tables.set_port(member.id, member.facts(member.xdp.is_some()))?)
     }
 
@@ -214,7 +246,7 @@ impl Bridge {
             (None, None) => return Ok(()),
         };
         change(record);
-        record.origin = Origin(record.origin.0 | Origin::CONFIGURED.0);
+        record.origin = record.origin.with(Origin::CONFIGURED, true);
         Ok(self.hands.tables.set_record(id, *record)?)
     }
 

@@ -52,7 +52,15 @@ async fn live(settings: Settings) -> Result<()> {
     // Before the lock: who lacks the privileges must hear of those, and not of a file in /run.
     checks::environment()?;
     let _lock = lock::lock(&settings.bridge)?;
-    let (name, keep) = (settings.bridge.clone(), settings.keep);
+    let name = settings.bridge.clone();
+    let outcome = hold(settings, began).await;
+    // No other controller has them: we hold the lock.
+    outcome.and(lock::unlink(&name))
+}
+
+/// From the first look at the machine to the last undo.
+async fn hold(settings: Settings, began: Instant) -> Result<()> {
+    let keep = settings.keep;
     let mut senses = Senses::open(&settings).await?;
     let (mut bridge, start) = Bridge::start(settings)?;
     let (asked, mut requests) = mpsc::channel(16);
@@ -73,7 +81,7 @@ async fn live(settings: Settings) -> Result<()> {
     if tokio::time::timeout(LAST_WORDS, hung_up).await.is_err() {
         tracing::warn!("a control connection did not end");
     }
-    lock::unlink(&name)
+    Ok(())
 }
 
 /// What the controller listens to, opened before anything is attached: a signal that comes during the start
@@ -147,6 +155,7 @@ async fn attend(
             outcome = &mut scraping => match outcome? {},
             _ = second.tick() => {
                 settled("sweep the FDB", bridge.sweep());
+                settled("look after the TC filters", bridge.keep_filters());
                 notify(&[NotifyState::Watchdog]);
             }
         }

@@ -19,7 +19,9 @@ impl Bridge {
         if ageing == 0 || now < self.next_expiry {
             return Ok(());
         }
+        let began = std::time::Instant::now();
         let stations = self.hands.tables.stations()?;
+        let count = stations.len();
         let (expired, live): (Vec<_>, Vec<_>) =
             stations.into_iter().partition(|row| row.entry.is_expired(now, ageing));
         let oldest = live.iter().filter(|row| !row.entry.is_static()).map(|row| row.entry.last_seen).min();
@@ -27,6 +29,8 @@ impl Bridge {
         let keys: Vec<_> = expired.iter().map(|row| row.key).collect();
         self.hands.tables.remove_stations(&keys)?;
         self.tell_gone(&expired);
+        let microseconds = began.elapsed().as_micros() as u64;
+        tracing::debug!(stations = count, expired = expired.len(), microseconds, "swept");
         Ok(())
     }
 

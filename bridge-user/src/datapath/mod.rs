@@ -10,14 +10,18 @@ mod events;
 mod layout;
 mod pins;
 mod programs;
+mod slot;
 mod tables;
 #[cfg(feature = "lab")]
 mod test_run;
+mod way;
 
 pub use error::{Error, Result};
 pub use events::Events;
 pub use pins::{BridgeName, InvalidBridgeName, PinDir, bpffs};
-pub use programs::{Attachment, Options, Programs, Slot, Start};
+pub use programs::{Attachment, Options, Programs, Start};
+pub use slot::Slot;
 pub use tables::{Station, Tables};
 #[cfg(feature = "lab")]
 pub use test_run::{Bench, Context};
+pub use way::Way;

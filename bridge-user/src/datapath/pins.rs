@@ -2,6 +2,10 @@
 //!
 //! bpffs reserves names with dots (`bpf_lookup`), so links are named by port number and slot, and a bridge's
 //! name has no dot.
+//!
+//! A filter of the clsact qdisc is no object that could be pinned, and it holds its program itself. What lies in
+//! `links` for one is a mark, an empty folder: a pinned program would have to be exchanged at every adoption
+//! too, in a second step that a crash could leave out.
 
 use std::{
     fmt, fs, io,
@@ -10,9 +14,10 @@ use std::{
 };
 
 use bridge_common::PortId;
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
 use super::{
-    Slot,
+    Slot, Way,
     error::{Error, Result},
 };
 
@@ -73,6 +78,9 @@ pub struct PinDir {
 /// The folder of maps that [`PinDir::commit_maps`] has not put in place yet.
 const NEW_MAPS: &str = "maps_new";
 
+/// How the name of a filter's mark ends.
+const FILTER: &str = "clsact";
+
 impl PinDir {
     /// The folder of `bridge`, which need not exist.
     pub fn of(bridge: &BridgeName) -> Result<Self> {
@@ -123,18 +131,50 @@ impl PinDir {
         self.path.join("links").join(format!("{}_{}", port.0, slot.pin_name()))
     }
 
-    /// Whether something of ours is pinned for this slot.
-    pub fn is_attached(&self, port: PortId, slot: Slot) -> bool {
-        self.link(port, slot).exists()
+    /// The mark of a port's filter.
+    fn mark(&self, port: PortId, slot: Slot) -> PathBuf {
+        self.path.join("links").join(format!("{}_{}_{FILTER}", port.0, slot.pin_name()))
     }
 
-    /// Takes the program out of a slot: the pin alone holds it there. Nothing there is fine.
+    /// Whether something of ours is pinned for this slot.
+    pub fn is_attached(&self, port: PortId, slot: Slot) -> bool {
+        self.link(port, slot).exists() || self.is_marked(port, slot)
+    }
+
+    /// Whether the slot is marked as a filter's.
+    pub fn is_marked(&self, port: PortId, slot: Slot) -> bool {
+        self.mark(port, slot).exists()
+    }
+
+    /// Marks the slot as a filter's. To be done before the filter is made, so that a crash leaves no filter
+    /// without its mark.
+    pub fn set_mark(&self, port: PortId, slot: Slot) -> Result<()> {
+        make_dir(&self.mark(port, slot))
+    }
+
+    /// The way in which the bridge's TC programs are attached, if any are.
+    pub fn way(&self) -> Result<Option<Way>> {
+        let names = list(&self.path.join("links"))?;
+        let any = |ends: &[&str]| names.iter().any(|name| ends.iter().any(|end| name.ends_with(end)));
+        let (ingress, egress) = (Slot::Ingress.pin_name(), Slot::Egress.pin_name());
+        Ok(match (any(&[FILTER]), any(&[ingress, egress])) {
+            (true, _) => Some(Way::Clsact),
+            (false, true) => Some(Way::Tcx),
+            (false, false) => None,
+        })
+    }
+
+    /// Takes the program out of a slot where its link's pin alone holds it there, and removes the mark of a
+    /// filter. Nothing there is fine.
     pub fn unpin(&self, port: PortId, slot: Slot) -> Result<()> {
-        match fs::remove_file(self.link(port, slot)) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(Error::Detach { port: port.0, slot, reason: error.to_string() }),
+        for removed in [fs::remove_file(self.link(port, slot)), fs::remove_dir(self.mark(port, slot))] {
+            match removed {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(Error::Detach { port: port.0, slot, reason: error.to_string() }),
+            }
         }
+        Ok(())
     }
 
     /// Makes the folders.
@@ -152,11 +192,18 @@ impl PinDir {
         make_dir(&folder)
     }
 
-    /// Puts the maps of the new layout in the old ones' place.
+    /// Puts the maps of the new layout in the old ones' place: at once, since whoever dies between two steps would
+    /// leave a bridge without tables.
     pub(super) fn commit_maps(&self) -> Result<()> {
         let (from, to) = (self.path.join(NEW_MAPS), self.path.join("maps"));
-        remove_dir(&to)?;
-        fs::rename(&from, &to).map_err(|source| Error::MakePins { path: to, source })
+        renameat2(AT_FDCWD, &from, AT_FDCWD, &to, RenameFlags::RENAME_EXCHANGE)
+            .map_err(|errno| Error::MakePins { path: to, source: errno.into() })?;
+        self.drop_old_maps()
+    }
+
+    /// Removes what is left of a change of layout.
+    pub(super) fn drop_old_maps(&self) -> Result<()> {
+        remove_dir(&self.path.join(NEW_MAPS))
     }
 
     /// Removes every pin: what is attached by its link alone is detached.

@@ -1,6 +1,9 @@
 //! Loading the programs and holding them to devices.
 
-use std::{fmt, io};
+use std::{
+    io,
+    os::fd::{AsFd as _, BorrowedFd},
+};
 
 use aya::{
     Ebpf, EbpfLoader, include_bytes_aligned,
@@ -17,7 +20,7 @@ use bridge_common::{
 };
 
 use super::{
-    PinDir, Tables, btf, carry,
+    PinDir, Slot, Tables, Way, btf, carry,
     error::{Error, Result, errno, words},
     layout::{self, Found},
 };
@@ -27,51 +30,6 @@ pub(super) static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR")
 #[cfg(feature = "lab")]
 static OBJECT_WITH_OTHER_TAG: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/xbr-bpf-other-tag"));
 
-/// A place on a device where a program sits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Slot {
-    /// tcx ingress.
-    Ingress,
-    /// tcx egress; the uplink only.
-    Egress,
-    /// Native XDP.
-    Xdp,
-    /// The tracepoint that tells what devices refused; the machine's, and kept with [`PortId::HOST`].
-    Xmit,
-}
-
-impl Slot {
-    pub(super) const fn pin_name(self) -> &'static str {
-        match self {
-            Self::Ingress => "ingress",
-            Self::Egress => "egress",
-            Self::Xdp => "xdp",
-            Self::Xmit => "xmit",
-        }
-    }
-
-    const fn program(self, port: PortId) -> &'static str {
-        match self {
-            Self::Ingress if port.is_guest() => programs::PORT,
-            Self::Ingress => programs::WIRE,
-            Self::Egress => programs::HOST,
-            Self::Xdp => programs::XDP,
-            Self::Xmit => programs::XMIT,
-        }
-    }
-}
-
-impl fmt::Display for Slot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Ingress => "tcx ingress",
-            Self::Egress => "tcx egress",
-            Self::Xdp => "native XDP",
-            Self::Xmit => "the transmit tracepoint",
-        })
-    }
-}
-
 /// What to load.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -79,6 +37,8 @@ pub struct Options {
     pub fdb_max: u32,
     /// The cookie of the network namespace that the bridge is in.
     pub namespace: u64,
+    /// By what the TC programs are held to devices.
+    pub way: Way,
     /// What the programs take for the time, in nanoseconds; 0 for the kernel's clock.
     #[cfg(feature = "lab")]
     pub clock: u64,
@@ -91,11 +51,12 @@ pub struct Options {
 }
 
 impl Options {
-    /// The programs as users run them.
+    /// The programs as users of a kernel with tcx run them.
     pub const fn new(fdb_max: u32, namespace: u64) -> Self {
         Self {
             fdb_max,
             namespace,
+            way: Way::Tcx,
             #[cfg(feature = "lab")]
             clock: 0,
             #[cfg(feature = "lab")]
@@ -140,6 +101,7 @@ pub enum Attachment {
 pub struct Programs {
     pub(super) ebpf: Ebpf,
     pins: PinDir,
+    way: Way,
     rebuilding: bool,
 }
 
@@ -163,14 +125,19 @@ impl Programs {
                 Start::Rebuilt(reason)
             }
         };
-        let mut programs = Self { ebpf, pins: pins.clone(), rebuilding };
+        let mut programs = Self { ebpf, pins: pins.clone(), way: options.way, rebuilding };
         programs.verify_all()?;
         Ok((programs, tables, start))
     }
 
     /// To be called when every link runs the new programs: only now may the old maps go.
     pub fn settle(&mut self) -> Result<()> {
-        if std::mem::take(&mut self.rebuilding) { self.pins.commit_maps() } else { Ok(()) }
+        if std::mem::take(&mut self.rebuilding) {
+            self.pins.commit_maps()
+        } else {
+            // Of a controller that died while it changed the layout.
+            self.pins.drop_old_maps()
+        }
     }
 
     fn verify_all(&mut self) -> Result<()> {
@@ -186,7 +153,19 @@ impl Programs {
         program.load().map_err(|error| Error::Verify { program: name, reason: words(&error) })
     }
 
-    /// Puts a program into a slot of a device: by replacing the one of a live link, else anew.
+    /// By what the TC programs are held to devices.
+    pub fn way(&self) -> Way {
+        self.way
+    }
+
+    /// The TC program for a slot, for a filter of the clsact qdisc to hold.
+    pub fn classifier(&mut self, port: PortId, slot: Slot) -> Result<BorrowedFd<'_>> {
+        let program: &mut SchedClassifier = named(&mut self.ebpf, slot.program(port))?;
+        let fd = program.fd().map_err(|error| Error::Object { reason: words(&error) })?;
+        Ok(fd.as_fd())
+    }
+
+    /// Puts a program into a slot of a device, held by a link: by replacing the one of a live link, else anew.
     pub fn attach(&mut self, port: PortId, slot: Slot, interface: &str, ifindex: u32) -> Result<Attachment> {
         let path = self.pins.link(port, slot);
         match PinnedLink::from_pin(&path) {

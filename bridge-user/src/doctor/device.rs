@@ -111,10 +111,12 @@ fn others(device: &Device) -> Vec<Finding> {
     let classifiers: Vec<_> =
         device.qdiscs.iter().filter(|kind| matches!(kind.as_str(), "clsact" | "ingress")).cloned().collect();
     if !classifiers.is_empty() {
-        let text = format!(
-            "{} is there: filters of others see frames after xbr's tcx programs",
-            classifiers.join(", ")
-        );
+        let kinds = classifiers.join(", ");
+        findings
+            .push(Finding::note("TC", format!("{kinds} is there: filters of others see frames after xbr")));
+    }
+    if classifiers.iter().any(|kind| kind == "ingress") {
+        let text = "beside an ingress qdisc no clsact qdisc can be, which an uplink needs before Linux 6.6";
         findings.push(Finding::note("TC", text));
     }
     findings
@@ -229,7 +231,7 @@ mod tests {
         Good device: physical, driver ixgbe at 0000:00:03.0
         Good state: up, MTU 1500 (68 to 9600)
         Good queues: 4 of 8 combined channels in use
-        Note TC: clsact is there: filters of others see frames after xbr's tcx programs
+        Note TC: clsact is there: filters of others see frames after xbr
         Good as uplink: xdp while some port takes XDP, else tc (native XDP, if driver ixgbe has it)
         Good as port: xdp (native XDP, if driver ixgbe has it)
         Note native XDP: yes, but attaching XDP resets the link or its rings: frames are lost for a moment; frames that XDP redirects are not merged by GRO
@@ -244,7 +246,7 @@ mod tests {
         Good device: TAP with vnet_hdr, driver tun at 0000:00:03.0
         Good state: up, MTU 1500 (68 to 9600)
         Good queues: 4 of 8 combined channels in use
-        Note TC: clsact is there: filters of others see frames after xbr's tcx programs
+        Note TC: clsact is there: filters of others see frames after xbr
         Good as uplink: tc (vnet_hdr: guests send unfinished checksums and 64 KiB segments)
         Good as port: tc (vnet_hdr: guests send unfinished checksums and 64 KiB segments)
         Good native XDP: yes
@@ -258,7 +260,7 @@ mod tests {
         Good state: up, MTU 1500 (68 to 9600)
         Good queues: 4 of 8 combined channels in use
         Note XDP: a native program is attached (id 47), of somebody else
-        Note TC: clsact is there: filters of others see frames after xbr's tcx programs
+        Note TC: clsact is there: filters of others see frames after xbr
         Note as uplink: no: another XDP program (id 47) sits on eth4
         Note as port: no: another XDP program (id 47) sits on eth4
         Note native XDP: not known of this driver; xbr tries it where it would pay, and takes tc where it is refused
@@ -267,7 +269,7 @@ mod tests {
         Good device: physical, driver iwlwifi at 0000:00:03.0
         Good state: up, MTU 1500 (256 to 2304)
         Good queues: 4 of 8 combined channels in use
-        Note TC: clsact is there: filters of others see frames after xbr's tcx programs
+        Note TC: clsact is there: filters of others see frames after xbr
         Note as uplink: no: wlan0 is a Wi-Fi device, which sends frames from its own MAC address only
         Note as port: no: wlan0 is a Wi-Fi device, which sends frames from its own MAC address only
         Note native XDP: not known of this driver; xbr tries it where it would pay, and takes tc where it is refused

@@ -1,10 +1,10 @@
 //! The machine.
 
 use super::Finding;
-use crate::plan::{Probe, validate::OLDEST_KERNEL};
-
-/// The first kernel with tcx, as (major, minor).
-const TCX: (u32, u32) = (6, 6);
+use crate::{
+    datapath::Way,
+    plan::{Probe, validate::OLDEST_KERNEL},
+};
 
 /// What was found of the machine.
 #[derive(Clone, Debug)]
@@ -29,9 +29,12 @@ pub fn machine(machine: &Machine) -> Vec<Finding> {
         true => Finding::good("kernel", format!("Linux {release}; xbr needs 6.1 or later")),
         false => Finding::problem("kernel", format!("Linux {release} is too old: xbr needs 6.1 or later")),
     });
-    findings.push(match probe.kernel >= TCX {
-        true => Finding::good("tcx", "there: TC programs are replaced without losing a frame"),
-        false => Finding::problem("tcx", "absent: it came with Linux 6.6"),
+    findings.push(match Way::of(probe.kernel) {
+        Way::Tcx => Finding::good("TC", "programs are attached by tcx links"),
+        Way::Clsact => {
+            let text = "programs are attached by clsact filters, since tcx links came with Linux 6.6";
+            Finding::good("TC", text)
+        }
     });
     findings.push(match probe.btf {
         true => Finding::good("BTF", "the kernel describes its types (/sys/kernel/btf/vmlinux)"),
@@ -69,10 +72,13 @@ mod tests {
         let probe = Probe { kernel: (5, 15), btf: false, capable: false, bpffs: false };
         let old = Machine { release: "5.15.0".into(), probe, bpffs: None, tun: false, bridges: Vec::new() };
         let problems = machine(&old).into_iter().filter(|finding| finding.level == Level::Problem);
-        assert_eq!(problems.count(), 5);
-        let probe = Probe { kernel: (6, 6), btf: true, capable: true, bpffs: true };
-        let good =
-            Machine { release: "6.6.1".into(), probe, bpffs: Some("/sys/fs/bpf".into()), tun: true, ..old };
-        assert!(machine(&good).iter().all(|finding| finding.level == Level::Good));
+        assert_eq!(problems.count(), 4);
+        for (kernel, how) in [((6, 6), "tcx links"), ((6, 1), "clsact filters")] {
+            let probe = Probe { kernel, btf: true, capable: true, bpffs: true };
+            let bpffs = Some("/sys/fs/bpf".into());
+            let good = machine(&Machine { probe, bpffs, tun: true, ..old.clone() });
+            assert!(good.iter().all(|finding| finding.level == Level::Good), "{good:?}");
+            assert!(good.iter().any(|finding| finding.text.contains(how)), "{good:?}");
+        }
     }
 }

@@ -40,6 +40,12 @@ impl Request {
         self
     }
 
+    /// Asks to make what must not be there yet.
+    pub fn create(mut self) -> Self {
+        self.flags |= (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
+        self
+    }
+
     /// Appends an attribute, padded to four bytes.
     pub fn attribute(mut self, kind: u16, value: &[u8]) -> Self {
         let length = 4 + value.len() as u16;
@@ -56,7 +62,6 @@ impl Request {
     }
 
     /// The attributes so far, to nest them in another request.
-    #[cfg(test)]
     pub fn body(&self) -> &[u8] {
         &self.body
     }

@@ -102,6 +102,18 @@ pub enum Error {
     Addresses { interface: String, reason: Reason },
     #[error("cannot list the queueing disciplines of {interface}: {reason}")]
     Qdiscs { interface: String, reason: Reason },
+    #[error("cannot give {interface} a clsact qdisc: {reason}")]
+    AddClsact { interface: String, reason: Reason },
+    #[error("cannot take the clsact qdisc of {interface} away: {reason}")]
+    DeleteClsact { interface: String, reason: Reason },
+    #[error("cannot list the TC filters of {interface}: {reason}")]
+    Filters { interface: String, reason: Reason },
+    #[error("cannot make a TC filter on {interface}: {reason}")]
+    AddFilter { interface: String, reason: Reason },
+    #[error("cannot replace the program of the TC filter on {interface}: {reason}")]
+    ReplaceFilter { interface: String, reason: Reason },
+    #[error("cannot delete the TC filter on {interface}: {reason}")]
+    DeleteFilter { interface: String, reason: Reason },
 
     #[error("cannot open /dev/net/tun: {reason}")]
     TunDevice { reason: Reason },
@@ -154,6 +166,12 @@ impl Error {
             | Self::Delete { reason, .. }
             | Self::Addresses { reason, .. }
             | Self::Qdiscs { reason, .. }
+            | Self::AddClsact { reason, .. }
+            | Self::DeleteClsact { reason, .. }
+            | Self::Filters { reason, .. }
+            | Self::AddFilter { reason, .. }
+            | Self::ReplaceFilter { reason, .. }
+            | Self::DeleteFilter { reason, .. }
             | Self::TunDevice { reason }
             | Self::CreateTap { reason, .. }
             | Self::DestroyTap { reason, .. }

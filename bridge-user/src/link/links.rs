@@ -11,7 +11,7 @@ use super::{Address, Error, InterfaceName, Link, LinkWatch, Reason, Result, deco
 ///
 /// An interface is changed by its index, since its name may go to another at any time.
 pub struct Links {
-    channel: Channel,
+    pub(super) channel: Channel,
 }
 
 impl Links {
@@ -108,7 +108,7 @@ impl Links {
         self.act(&Request::new(libc::RTM_SETLINK, &header(index, if on { flag } else { 0 }, flag)))
     }
 
-    fn act(&self, request: &Request) -> Result<(), Reason> {
+    pub(super) fn act(&self, request: &Request) -> Result<(), Reason> {
         self.channel.ask(request, |_message| {})
     }
 
@@ -125,7 +125,7 @@ impl Links {
     }
 
     /// What to call an interface in an error: its name as long as it has one.
-    fn label(&self, index: u32) -> String {
+    pub(super) fn label(&self, index: u32) -> String {
         match self.by_index(index) {
             Ok(Some(link)) => link.name.to_string(),
             _ => format!("interface {index}"),

@@ -8,7 +8,7 @@
 //! - [`tap`] makes TAPs, [`offload`] turns features of a device, [`hardware`] says what drives it,
 //!   [`sysctl`] keeps IPv6 off a port, [`namespace`] says where we are.
 //!
-//! Invariant: nothing here knows of bridges, ports or BPF.
+//! Invariant: nothing here knows of bridges, ports or BPF; a program for a TC filter is a file descriptor.
 //!
 //! Invariant: all of it acts in the network namespace of the calling thread. A [`Links`] or [`LinkWatch`] stays
 //! in the namespace in which it was opened.
@@ -20,6 +20,7 @@ mod channel;
 mod decode;
 mod error;
 mod facts;
+mod filter;
 pub mod hardware;
 mod ioctl;
 mod links;
@@ -36,6 +37,7 @@ mod wireless;
 
 pub use error::{Error, Reason, Result};
 pub use facts::{Address, Link, OtherEnd, Statistics, Tun, XdpMode, XdpProgram};
+pub use filter::{Direction, Filter, Place};
 pub use links::Links;
 pub use name::{InterfaceName, InvalidName};
 pub use watch::{LinkEvent, LinkWatch};

@@ -30,10 +30,12 @@ pub enum Act {
     Facts(PortId, Port),
     /// Tell the programs that a device is no port any more.
     NoFacts(PortId, u32),
+    /// Give the device a clsact qdisc, or take it away.
+    Clsact(InterfaceName, bool),
     /// Put a program into a slot.
     Attach(PortId, Slot, InterfaceName, u32),
-    /// Take it out.
-    Detach(PortId, Slot),
+    /// Take it out. A filter is found by its device.
+    Detach(PortId, Slot, u32),
     /// Let XDP redirect to a port.
     Enter(PortId, u32),
     /// Not any more.
@@ -131,6 +133,17 @@ impl Member {
         }
     }
 
+    /// A device as it is written down, for whoever finds it: what was changed about it, and whether it has the
+    /// XDP layer, is not to be read off the device.
+    pub fn found(id: PortId, link: &Link, record: &PortRecord, xdp_attached: bool) -> Self {
+        let mut member = Self::new(id, link, record.origin, HookChoice::from_raw(record.hook), None);
+        member.record.undo = record.undo;
+        // A controller may have died between a feature and the program.
+        let begun = xdp_attached || FEATURES.iter().any(|(_, bit)| record.undo.has(*bit));
+        member.xdp = begun.then_some(Slot::Xdp);
+        member
+    }
+
     /// Whether frames pass.
     pub fn forwards(&self) -> bool {
         self.up && self.carrier
@@ -177,6 +190,7 @@ impl Member {
             Act::Facts(PortId::HOST, Port::default()),
         ));
         steps.push(Step::new(Act::Facts(*id, self.facts(false)), Act::NoFacts(*id, *ifindex)));
+        steps.extend(self.clsact());
         // The host's frames first: what comes in from the wire may be answered at once.
         steps.push(self.attach(Slot::Egress));
         steps.push(self.attach(Slot::Ingress));
@@ -188,7 +202,7 @@ impl Member {
     /// The tracepoint of what devices refuse, once for the bridge.
     fn watch_devices(&self) -> Step {
         let host = PortId::HOST;
-        Step::new(Act::Attach(host, Slot::Xmit, self.name.clone(), 0), Act::Detach(host, Slot::Xmit))
+        Step::new(Act::Attach(host, Slot::Xmit, self.name.clone(), 0), Act::Detach(host, Slot::Xmit, 0))
     }
 
     fn guest_steps(&self) -> Vec<Step> {
@@ -204,6 +218,7 @@ impl Member {
             steps.push(Step::new(Act::Ipv6(name.clone(), false), Act::Ipv6(name.clone(), true)));
         }
         steps.push(Step::new(Act::Facts(*id, self.facts(false)), Act::NoFacts(*id, *ifindex)));
+        steps.extend(self.clsact());
         steps.push(self.attach(Slot::Ingress));
         steps.extend(self.xdp_steps());
         // Up last, and down first: without its program it would be a plain interface of the host.
@@ -230,8 +245,14 @@ impl Member {
         steps
     }
 
+    fn clsact(&self) -> Option<Step> {
+        let step = || Step::new(Act::Clsact(self.name.clone(), true), Act::Clsact(self.name.clone(), false));
+        self.record.undo.has(Undo::CLSACT).then(step)
+    }
+
     fn attach(&self, slot: Slot) -> Step {
-        Step::new(Act::Attach(self.id, slot, self.name.clone(), self.ifindex), Act::Detach(self.id, slot))
+        let Self { id, name, ifindex, .. } = self;
+        Step::new(Act::Attach(*id, slot, name.clone(), *ifindex), Act::Detach(*id, slot, *ifindex))
     }
 }
 

@@ -68,6 +68,8 @@ pub struct Lab {
     pub no_guard: bool,
     /// Load the programs that do the same under another tag.
     pub other_tag: bool,
+    /// Attach TC programs as before Linux 6.6.
+    pub clsact: bool,
     /// Let the step of this number, from 0, fail.
     pub fail_step: Option<u32>,
 }
