@@ -40,7 +40,9 @@ impl Drop for Cleanup {
 
 fn remove(name: &str) {
     let _ = fs::remove_dir_all(bpffs_dir(name));
-    let _ = fs::remove_file(socket_path(name));
+    let socket = socket_path(name);
+    let _ = fs::remove_file(socket.with_extension("lock"));
+    let _ = fs::remove_file(socket);
 }
 
 /// Removes what tests left behind whose process is dead, and returns those bridges' names.
@@ -50,7 +52,7 @@ pub fn remove_stale_bridges() -> Vec<String> {
     let mut stale: Vec<String> = pins
         .chain(sockets)
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .map(|name| name.trim_end_matches(".sock").to_owned())
+        .map(|name| name.trim_end_matches(".sock").trim_end_matches(".lock").to_owned())
         .filter(|name| {
             test_process(name).is_some_and(|pid| !fs::exists(format!("/proc/{pid}")).unwrap_or(true))
         })

@@ -17,7 +17,7 @@ use super::{Bridge, checks, lock, server};
 use crate::{
     Error, Result,
     control::{Reply, Request},
-    datapath::{Events, Start},
+    datapath::{Events, PinDir, Start},
     link::LinkWatch,
     settings::Settings,
 };
@@ -58,8 +58,10 @@ async fn live(settings: Settings) -> Result<()> {
     let (mut bridge, start) = match Bridge::start(settings) {
         Ok(started) => started,
         Err(error) => {
-            // No other controller has them: we hold the lock.
-            lock::unlink(&name)?;
+            // No other controller has them: we hold the lock. What a dead one left stays with its bridge.
+            if !PinDir::of(&name)?.exists() {
+                lock::unlink(&name)?;
+            }
             return Err(error);
         }
     };
