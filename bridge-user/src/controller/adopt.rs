@@ -6,11 +6,11 @@ use bridge_common::{
 };
 
 use super::{
-    Bridge,
+    Bridge, checks,
     ports::{chosen, recorded},
 };
 use crate::{
-    Refusal, Result,
+    Result,
     datapath::{Attachment, Slot, Way},
     link::{InterfaceName, Link, sysctl},
     plan::{
@@ -129,11 +129,8 @@ impl Bridge {
             .collect();
         for id in unwanted {
             if id == PortId::UPLINK {
-                return Err(Refusal::new(
-                    format!("bridge {} has another uplink, {}", self.settings.bridge, self.name_of(id)),
-                    format!("take it down first with `xbr down {}`", self.settings.bridge),
-                )
-                .into());
+                // Tables of another layout could not be looked at before.
+                return Err(checks::other_uplink(&self.settings.bridge, &self.name_of(id)).into());
             }
             self.let_go(id)?;
         }
