@@ -1,6 +1,7 @@
 //! Guests behind TAPs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::relay::{Crossed, Direction, Relay, Tally};
 use crate::tap::{Tap, TapMode};
@@ -33,8 +34,16 @@ impl TapGuest {
     #[track_caller]
     pub fn plug(&mut self, ns: &Namespace, dev: &str) {
         self.unplug();
-        let outside = Tap::open(ns, dev, self.inside.mode())
-            .unwrap_or_else(|e| panic!("{}: TAP {dev}: {e}", ns.name()));
+        let mut opened = Tap::open(ns, dev, self.inside.mode());
+        // A process that another test is just starting has the former user's descriptor until its exec.
+        crate::wait_until(Duration::from_secs(1), || {
+            let busy = opened.as_ref().is_err_and(|e| e.raw_os_error() == Some(libc::EBUSY));
+            if busy {
+                opened = Tap::open(ns, dev, self.inside.mode());
+            }
+            !busy
+        });
+        let outside = opened.unwrap_or_else(|e| panic!("{}: TAP {dev}: {e}", ns.name()));
         if self.offloads == Offloads::Off {
             outside.set_offloads(false).expect("TUNSETOFFLOAD");
         }

@@ -184,6 +184,10 @@ impl Bridge {
         (member.up, member.carrier) = (link.up, link.carrier);
         member.record.origin = member.record.origin.with(Origin::COMPLETE, true);
         self.hands.tables.set_record(member.id, member.record)?;
+        if member.id == PortId::UPLINK {
+            // The host is reached through it, and no later message need tell of a change that was seen here.
+            self.hands.tables.set_port(PortId::HOST, member.host_facts())?;
+        }
         Ok(self.hands.tables.set_port(member.id, member.facts(member.xdp.is_some()))?)
     }
 
