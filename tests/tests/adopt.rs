@@ -226,7 +226,8 @@ fn ports_that_went_while_nobody_watched() {
         xbr_lab::ethtool(&guest.ns, "eth0", "gro on tx off");
         bridge.restart("");
         assert!(bridge.process.stdout_text().contains("vm1 is away"), "{}", bridge.process);
-        assert!(xbr_lab::wait_until(Duration::from_secs(3), || xbr_lab::is_running(host, "vm2")));
+        let forwards = || bridge.port("vm2")["state"] == "forwarding";
+        assert!(xbr_lab::wait_until(Duration::from_secs(3), forwards), "{}", bridge.port("vm2"));
         ping(&guest.ns, segment.outside().v4).unwrap();
         ping(&segment.host().ns, guest.v4).unwrap();
         assert_eq!(bridge.port("vm2")["hook"], hook);
