@@ -42,11 +42,11 @@ pub const OWN_TAG: u16 = 0x7862;
 pub mod programs {
     /// XDP of every device.
     pub const XDP: &str = "xbr_xdp";
-    /// tcx ingress of a guest's port.
+    /// TC ingress of a guest's port.
     pub const PORT: &str = "xbr_port";
-    /// tcx ingress of the uplink.
+    /// TC ingress of the uplink.
     pub const WIRE: &str = "xbr_wire";
-    /// tcx egress of the uplink.
+    /// TC egress of the uplink.
     pub const HOST: &str = "xbr_host";
     /// The tracepoint of devmap transmissions.
     pub const XMIT: &str = "xbr_xmit";

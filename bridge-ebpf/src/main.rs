@@ -3,9 +3,9 @@
 //! | program | hook | its frames |
 //! |---|---|---|
 //! | [`xbr_xdp`] | XDP of the uplink or of a guest's port | those with two ends that take XDP |
-//! | [`xbr_port`] | tcx ingress of a guest's port | the rest of what guests send |
-//! | [`xbr_wire`] | tcx ingress of the uplink | the rest of what the outside sends |
-//! | [`xbr_host`] | tcx egress of the uplink | what the host sends |
+//! | [`xbr_port`] | TC ingress of a guest's port | the rest of what guests send |
+//! | [`xbr_wire`] | TC ingress of the uplink | the rest of what the outside sends |
+//! | [`xbr_host`] | TC egress of the uplink | what the host sends |
 //! | [`xbr_xmit`] | tracepoint `xdp_devmap_xmit` | none: it counts what devices refused |
 //!
 //! The verifier rejects a program that could read outside a frame; this crate has one bounds check for each

@@ -40,8 +40,9 @@ impl Drop for Cleanup {
 
 fn remove(name: &str) {
     let _ = fs::remove_dir_all(bpffs_dir(name));
-    let _ = fs::remove_file(socket_path(name));
-    let _ = fs::remove_file(socket_path(name).with_extension("lock"));
+    let socket = socket_path(name);
+    let _ = fs::remove_file(socket.with_extension("lock"));
+    let _ = fs::remove_file(socket);
 }
 
 /// Removes what tests left behind whose process is dead, and returns those bridges' names.

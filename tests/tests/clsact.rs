@@ -1,6 +1,9 @@
 //! TC programs attached as before Linux 6.6: by filters of the clsact qdisc. `--lab-clsact` has this kernel do it too.
 
-use std::{process::Output, time::Duration};
+#[path = "clsact/others.rs"]
+mod others;
+
+use std::time::Duration;
 
 use xbr_lab::{
     Cleanup, GuestKind, Namespace, Process, Segment, Snapshot, Stream, StreamReport, Xbr, bpffs_dir,
@@ -60,6 +63,13 @@ fn snapshot(segment: &Segment, bridge: &str) -> Snapshot {
     Snapshot::with_paths(&segment.host().ns, &[&bpffs_dir(bridge)])
 }
 
+/// The segment is as it was, as soon as the kernel has told of carriers: it does so once a second (`linkwatch`).
+#[track_caller]
+fn is_as_before(before: &Snapshot, segment: &Segment, bridge: &str) {
+    wait_until(SOON, || *before == snapshot(segment, bridge));
+    before.assert_same(&snapshot(segment, bridge));
+}
+
 /// Somebody else's filter, which lets everything pass.
 fn foreign(ns: &Namespace, place: &str) {
     let words = format!("filter add dev {place} bpf bytecode");
@@ -72,9 +82,12 @@ fn words(bridge: &str) -> String {
     format!("run --bridge {bridge} --uplink eth0 --port vm1 --port vm2 {CLSACT}")
 }
 
-/// `xbr run` that is to fail.
-fn run(segment: &Segment, bridge: &str) -> Output {
-    segment.host().ns.command(XBR, words(bridge).split_whitespace()).output().unwrap()
+/// `xbr run` that is to be refused, and what it says.
+#[track_caller]
+fn refusal(segment: &Segment, bridge: &str) -> String {
+    let process = Process::spawn(segment.host().ns.command(XBR, words(bridge).split_whitespace()));
+    assert_eq!(process.wait(START).code(), Some(2), "{process}");
+    process.stderr_text()
 }
 
 #[test]
@@ -196,24 +209,9 @@ fn the_end_leaves_the_devices_as_they_were() {
             } else {
                 bridge.stop();
             }
-            before.assert_same(&snapshot(&segment, &name));
+            is_as_before(&before, &segment, &name);
         }
     }
-}
-
-#[test]
-fn a_qdisc_that_others_came_to_use_stays() {
-    if !require_privileges() {
-        return;
-    }
-    let segment = veths();
-    let bridge = Xbr::start(XBR, &segment, CLSACT);
-    foreign(&segment.host().ns, "vm1 ingress");
-    bridge.stop();
-    let left = filters(&segment, "vm1 ingress");
-    assert!(left.contains("pref 49152") && !left.contains("xbr"), "{left}");
-    let qdiscs = segment.host().ns.output("tc qdisc show");
-    assert_eq!(qdiscs.matches("clsact").count(), 1, "{qdiscs}");
 }
 
 #[test]
@@ -233,117 +231,11 @@ fn a_step_that_fails_leaves_nothing() {
             println!("{step} steps failed, one after the other");
             assert!(step > 15, "only {step} steps can fail");
             assert!(process.terminate(SOON).success());
-            before.assert_same(&snapshot(&segment, &name));
+            is_as_before(&before, &segment, &name);
             return;
         }
         assert!(process.stderr_text().contains("the lab made this step fail"), "{}", process.stderr_text());
-        let after = snapshot(&segment, &name);
-        assert!(
-            before.difference(&after).is_none(),
-            "{}{:?}",
-            process.stderr_text(),
-            before.difference(&after)
-        );
-    }
-}
-
-#[test]
-fn a_filter_in_our_place_is_left_alone() {
-    if !require_privileges() {
-        return;
-    }
-    for (place, how) in [
-        ("vm2 ingress", "pref 1 protocol all handle 0x786272"),
-        ("eth0 egress", "pref 1 protocol all handle 0x786272"),
-        ("vm1 ingress", "pref 1 protocol ip handle 7"),
-    ] {
-        let segment = veths();
-        let ns = &segment.host().ns;
-        ns.output(&format!("tc qdisc add dev {} clsact", place.split(' ').next().unwrap()));
-        foreign(ns, &format!("{place} {how}"));
-        let name = unique_name();
-        let _cleanup = Cleanup::after(&name);
-        let before = snapshot(&segment, &name);
-        let output = run(&segment, &name);
-        let error = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(2), "{error}");
-        assert!(
-            error.contains("has priority 1 at") && error.contains("hint: see it with tc filter"),
-            "{error}"
-        );
-        before.assert_same(&snapshot(&segment, &name));
-    }
-}
-
-/// An ingress qdisc takes filters for frames that leave, too, and runs them on frames that come in.
-#[test]
-fn an_ingress_qdisc_serves_a_guest_and_not_the_uplink() {
-    if !require_privileges() {
-        return;
-    }
-    let segment = veths();
-    let ns = &segment.host().ns;
-    ns.output("tc qdisc add dev vm1 ingress");
-    let bridge = Xbr::start(XBR, &segment, CLSACT);
-    bridge.wait_forwarding();
-    everyone_talks(&segment, MIB).unwrap();
-    bridge.stop();
-    assert!(ns.output("tc qdisc show dev vm1").contains("ingress"));
-    ns.output("tc qdisc add dev eth0 ingress");
-    let name = unique_name();
-    let _cleanup = Cleanup::after(&name);
-    let before = snapshot(&segment, &name);
-    let output = run(&segment, &name);
-    let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2), "{error}");
-    assert!(error.contains("eth0 has an ingress qdisc"), "{error}");
-    before.assert_same(&snapshot(&segment, &name));
-}
-
-#[test]
-fn filters_that_somebody_deletes_come_back() {
-    if !require_privileges() {
-        return;
-    }
-    let segment = veths();
-    let before = snapshot(&segment, "none");
-    let mut bridge = Xbr::start(XBR, &segment, CLSACT);
-    let name = bridge.name.clone();
-    let all_there = || {
-        let there = |place| filters(&segment, place).contains(&format!("xbr/{name}"));
-        ["eth0 ingress", "eth0 egress", "vm1 ingress", "vm2 ingress"].into_iter().all(there)
-    };
-    let delete = || {
-        for dev in ["eth0", "vm1"] {
-            segment.host().ns.output(&format!("tc qdisc del dev {dev} clsact"));
-        }
-        assert!(!all_there());
-    };
-    delete();
-    assert!(wait_until(SOON, all_there), "{}", filters(&segment, "vm1 ingress"));
-    bridge.kill();
-    delete();
-    bridge.restart("");
-    assert!(all_there());
-    bridge.wait_forwarding();
-    everyone_talks(&segment, MIB).unwrap();
-    bridge.stop();
-    before.assert_same(&snapshot(&segment, &name));
-}
-
-#[test]
-fn filters_of_a_bridge_without_tables_are_found_by_name() {
-    if !require_privileges() {
-        return;
-    }
-    let segment = veths();
-    let bridge = Xbr::start(XBR, &segment, CLSACT);
-    bridge.kill();
-    std::fs::remove_file(bpffs_dir(&bridge.name).join("maps").join("RECORDS")).unwrap();
-    // TAPs aside, what is left is filters; a start with no tables begins anew over them.
-    let down = bridge.verb("down");
-    assert!(down.status.success(), "{}", String::from_utf8_lossy(&down.stderr));
-    for place in ["eth0 ingress", "eth0 egress", "vm1 ingress", "vm2 ingress"] {
-        assert!(!filters(&segment, place).contains("xbr/"), "{}", filters(&segment, place));
+        println!("{}", process.stderr_text());
+        is_as_before(&before, &segment, &name);
     }
 }

@@ -46,6 +46,9 @@ fn the_65537th_station_is_refused_and_flooded() {
     let line = monitor.wait_line("refused-full", Duration::from_secs(3));
     assert!(line.contains(&NEW.to_string()), "{line}");
     assert!(bridge.station(NEW).is_none());
+    let output = bridge.verb(&format!("fdb add {NEW} dev vm2"));
+    let said_so = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && said_so.contains("the table is full"), "{said_so}");
     // To the refused one: everywhere.
     let said = outside.say(NOBODY, NEW);
     for guest in [&first, &second, &third] {

@@ -6,14 +6,17 @@ use bridge_common::{
 };
 
 use super::{
-    Bridge,
+    Bridge, checks,
     ports::{chosen, recorded},
 };
 use crate::{
-    Refusal, Result,
-    datapath::{Attachment, Slot},
+    Result,
+    datapath::{Attachment, Slot, Way},
     link::{InterfaceName, Link, sysctl},
-    plan::steps::{Act, Member, Step},
+    plan::{
+        act::{Act, Step},
+        steps::Member,
+    },
 };
 
 impl Bridge {
@@ -66,10 +69,17 @@ impl Bridge {
             member.xdp = None;
             return self.take_in(member);
         }
-        if old != link.index || self.is_severed(&member)? {
+        if old != link.index {
             return self.take_in_returned(id, record, link);
         }
         self.hands.plan_clsact(&mut member)?;
+        if member.record.undo.has(Undo::CLSACT) {
+            // There already, unless somebody deleted it while no controller was here.
+            self.hands.set_clsact(&member.name, member.ifindex, true)?;
+        }
+        if self.is_severed(&member)? {
+            return self.take_in_returned(id, record, link);
+        }
         member.guard = self.choice_for(&member)?.guard;
         for act in adoption(&member) {
             self.hands.perform(vec![Step { act: Some(act), undo: None }])?;
@@ -80,9 +90,9 @@ impl Bridge {
 
     /// Puts our program into a port's live link. True if there is none: the device went, and one of the same index came.
     fn is_severed(&mut self, member: &Member) -> Result<bool> {
-        let Some(programs) = &mut self.hands.programs else { return Ok(false) };
-        let attached = programs.attach(member.id, Slot::Ingress, member.name.as_str(), member.ifindex)?;
-        Ok(attached == Attachment::New)
+        let attached = self.hands.attach(member.id, Slot::Ingress, &member.name, member.ifindex)?;
+        // A filter tells nothing of its device: one that is missing was deleted, as far as we can know.
+        Ok(attached == Attachment::New && self.hands.pins.way()? != Some(Way::Clsact))
     }
 
     /// A device that came back under a known name is taken in anew, under its old number.
@@ -119,11 +129,8 @@ impl Bridge {
             .collect();
         for id in unwanted {
             if id == PortId::UPLINK {
-                return Err(Refusal::new(
-                    format!("bridge {} has another uplink, {}", self.settings.bridge, self.name_of(id)),
-                    format!("take it down first with `xbr down {}`", self.settings.bridge),
-                )
-                .into());
+                // Tables of another layout could not be looked at before.
+                return Err(checks::other_uplink(&self.settings.bridge, &self.name_of(id)).into());
             }
             self.let_go(id)?;
         }
@@ -136,10 +143,6 @@ impl Bridge {
 fn adoption(member: &Member) -> Vec<Act> {
     let attach = |slot| Act::Attach(member.id, slot, member.name.clone(), member.ifindex);
     let mut acts = vec![Act::Record(member.id, member.record)];
-    // There already, unless somebody deleted it while no controller was here.
-    if member.record.undo.has(Undo::CLSACT) {
-        acts.push(Act::Clsact(member.name.clone(), true));
-    }
     if member.id == PortId::UPLINK {
         if member.record.undo.has(Undo::PROMISC) {
             // Somebody may have cleared it while nobody watched.

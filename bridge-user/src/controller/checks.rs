@@ -6,10 +6,10 @@ use bridge_common::PortId;
 
 use crate::{
     Refusal, Result,
-    datapath::{PinDir, Slot, Tables, bpffs},
-    link::{InterfaceName, Link, Links, namespace},
+    datapath::{BridgeName, PinDir, Slot, Tables, bpffs},
+    link::{InterfaceName, Link, Links, hardware, namespace},
     plan::{
-        Probe, Warning,
+        Probe, Warning, hook,
         validate::{self, Claims},
     },
     settings::Settings,
@@ -53,13 +53,17 @@ fn capable() -> bool {
 pub fn devices(settings: &Settings, links: &Links, pins: &PinDir) -> Result<(Link, Vec<Warning>)> {
     home(pins)?;
     let uplink = existing(&settings.uplink, links)?;
+    same_uplink(&uplink, links, pins)?;
     let mut warnings = validate::uplink(&uplink, &claims(&uplink, pins)?)?;
+    // That some port takes XDP is all that is not known yet, and no reason to refuse.
+    hook::uplink(settings.uplink_hook, &uplink, driver(&uplink)?.as_deref(), true)?;
     for port in &settings.ports {
         match &port.tap {
             Some(_) => {
                 let link = links.get(&port.ifname)?;
                 validate::tap(&port.ifname, link.as_ref())?;
                 if let Some(link) = link {
+                    hook::choose(port.hook, &link, driver(&link)?.as_deref())?;
                     warnings.extend(validate::port(&link, &uplink, &claims(&link, pins)?)?);
                 }
             }
@@ -70,12 +74,17 @@ pub fn devices(settings: &Settings, links: &Links, pins: &PinDir) -> Result<(Lin
                 }
                 _ => {
                     let link = existing(&port.ifname, links)?;
+                    hook::choose(port.hook, &link, driver(&link)?.as_deref())?;
                     warnings.extend(validate::port(&link, &uplink, &claims(&link, pins)?)?);
                 }
             },
         }
     }
     Ok((uplink, warnings))
+}
+
+fn driver(link: &Link) -> Result<Option<String>> {
+    Ok(hardware::driver(&link.name)?.map(|driver| driver.name))
 }
 
 /// Looks at one device that is to become a port of a running bridge.
@@ -109,6 +118,24 @@ fn home(pins: &PinDir) -> Result<()> {
         return Err(Refusal::new(message, "give this one another name with --bridge").into());
     }
     Ok(())
+}
+
+/// A bridge that is left over must be of this uplink. One that was renamed since is the same by its index.
+fn same_uplink(uplink: &Link, links: &Links, pins: &PinDir) -> Result<()> {
+    let Ok(tables) = Tables::open(pins) else { return Ok(()) };
+    let record = tables.record(PortId::UPLINK)?;
+    let device = links.by_index(tables.port(PortId::UPLINK)?.ifindex)?;
+    let name = device.map_or_else(|| record.name().to_string(), |link| link.name.to_string());
+    if record.name().is_empty() || name == uplink.name.as_str() {
+        return Ok(());
+    }
+    Err(other_uplink(pins.bridge(), &name).into())
+}
+
+/// What a start with another uplink is told.
+pub fn other_uplink(bridge: &BridgeName, name: &str) -> Refusal {
+    let hint = format!("take it down first with `xbr down {bridge}`");
+    Refusal::new(format!("bridge {bridge} has another uplink, {name}"), hint)
 }
 
 fn claims(link: &Link, pins: &PinDir) -> Result<Claims> {

@@ -39,7 +39,24 @@ impl Bridge {
         }
         let port = self.port_or_host(ifname)?;
         let entry = FdbEntry::new(port, FdbFlags::STATIC, clock::monotonic());
-        Ok(self.hands.tables.set_station(&Station { key, entry })?)
+        match self.hands.tables.set_station(&Station { key, entry }) {
+            Err(_) if self.is_full(&key)? => {
+                let max = self.hands.tables.fdb_max();
+                let hint = "flush some with xbr fdb flush, or start anew with a larger --fdb-max";
+                Err(Refusal::new(
+                    format!("the table is full: it has all {max} stations that it can hold"),
+                    hint,
+                )
+                .into())
+            }
+            outcome => Ok(outcome?),
+        }
+    }
+
+    /// Whether a station that is not there yet finds no room.
+    fn is_full(&self, key: &FdbKey) -> Result<bool> {
+        let tables = &self.hands.tables;
+        Ok(tables.station(key)?.is_none() && tables.stations()?.len() >= tables.fdb_max() as usize)
     }
 
     /// Deletes a station, learned or static.

@@ -8,7 +8,7 @@ use super::{Bridge, hands::Hands};
 use crate::{
     Error, Refusal, Result,
     control::Event,
-    datapath::{BridgeName, Slot, Way},
+    datapath::{Attachment, BridgeName, Slot, Way},
     link::{Direction, Filter, InterfaceName, Links, Place},
     plan::steps::Member,
 };
@@ -35,18 +35,19 @@ impl Hands {
         slot: Slot,
         name: &InterfaceName,
         index: u32,
-    ) -> Result<()> {
-        let Some(direction) = direction(slot) else { return Ok(()) };
+    ) -> Result<Attachment> {
+        let Some(direction) = direction(slot) else { return Ok(Attachment::Replaced) };
         let Some(programs) = &mut self.programs else {
             return Err(Error::Controller(format!("no programs are loaded to attach to {name}")));
         };
         let (bridge, place) = (self.pins.bridge(), place(index, direction));
         let program = programs.classifier(id, slot)?;
         match look(&self.links, place, bridge)? {
-            Found::Foreign(filter) => return Err(refusal(&filter, name, direction).into()),
+            Found::Foreign(filter) => Err(refusal(&filter, name, direction).into()),
             Found::Ours => {
                 self.pins.set_mark(id, slot)?;
                 self.links.replace_filter(place, program, &filter_name(bridge))?;
+                Ok(Attachment::Replaced)
             }
             Found::Nothing => {
                 self.pins.set_mark(id, slot)?;
@@ -54,9 +55,9 @@ impl Hands {
                     self.pins.unpin(id, slot)?;
                     return Err(error.into());
                 }
+                Ok(Attachment::New)
             }
         }
-        Ok(())
     }
 
     /// Takes the program out of a slot, whatever holds it there. A device that is gone took its filters along.

@@ -100,8 +100,9 @@ impl Bridge {
         if id == PortId::UPLINK {
             self.uplink_changed(link)?;
         }
-        // vnet_hdr and MTU may ask for another hook.
-        self.choose_hooks()
+        // vnet_hdr may ask for another hook, and that for one on the uplink.
+        self.choose_hook(id)?;
+        self.choose_hook(PortId::UPLINK)
     }
 
     fn uplink_changed(&mut self, link: &Link) -> Result<()> {

@@ -4,9 +4,9 @@ use bridge_common::{Port, PortId, record::PortRecord};
 
 use crate::{
     Error, Result,
-    datapath::{PinDir, Programs, Slot, Tables, Way},
+    datapath::{Attachment, PinDir, Programs, Slot, Tables, Way},
     link::{self, InterfaceName, Links, offload, sysctl, tap},
-    plan::steps::{Act, Step},
+    plan::act::{Act, Step},
 };
 
 /// What it takes to change the machine.
@@ -76,7 +76,7 @@ impl Hands {
             Act::Facts(id, port) => self.facts(*id, *port),
             Act::NoFacts(id, ifindex) => self.no_facts(*id, *ifindex),
             Act::Clsact(name, on) => self.set_clsact(name, self.index(name)?, *on),
-            Act::Attach(id, slot, name, ifindex) => self.attach(*id, *slot, name, *ifindex),
+            Act::Attach(id, slot, name, ifindex) => self.attach(*id, *slot, name, *ifindex).map(drop),
             Act::Detach(id, slot, ifindex) => self.take_out(*id, *slot, *ifindex),
             Act::Enter(id, ifindex) => Ok(self.tables.set_device(*id, Some(*ifindex))?),
             Act::Leave(id) => Ok(self.tables.set_device(*id, None)?),
@@ -94,15 +94,21 @@ impl Hands {
         })
     }
 
-    fn attach(&mut self, id: PortId, slot: Slot, name: &InterfaceName, ifindex: u32) -> Result<()> {
+    /// Puts a program into a slot of a device, over our own if it is there.
+    pub(super) fn attach(
+        &mut self,
+        id: PortId,
+        slot: Slot,
+        name: &InterfaceName,
+        ifindex: u32,
+    ) -> Result<Attachment> {
         let Some(programs) = &mut self.programs else {
             return Err(Error::Controller(format!("no programs are loaded to attach to {name}")));
         };
         if programs.way() == Way::Clsact && matches!(slot, Slot::Ingress | Slot::Egress) {
             return self.put_filter(id, slot, name, ifindex);
         }
-        programs.attach(id, slot, name.as_str(), ifindex)?;
-        Ok(())
+        Ok(programs.attach(id, slot, name.as_str(), ifindex)?)
     }
 
     fn facts(&mut self, id: PortId, port: Port) -> Result<()> {

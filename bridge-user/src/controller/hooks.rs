@@ -10,8 +10,9 @@ use crate::{
     datapath::{self, Slot},
     link::{hardware, offload},
     plan::{
+        act::{Act, Step, backwards},
         hook::{self, Chosen},
-        steps::{Act, FEATURES, Member, Step, backwards},
+        steps::{FEATURES, Member},
     },
 };
 
@@ -37,7 +38,8 @@ impl Bridge {
         Ok(hook::choose(choice, &link, driver.as_deref())?)
     }
 
-    fn choose_hook(&mut self, id: PortId) -> Result<()> {
+    /// Brings one port to the hook that it should have.
+    pub(super) fn choose_hook(&mut self, id: PortId) -> Result<()> {
         let Some(member) = self.members.get(&id).cloned() else { return Ok(()) };
         let mut wanted = self.choice_for(&member)?;
         match (wanted.xdp, member.xdp.is_some()) {

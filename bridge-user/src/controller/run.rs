@@ -54,8 +54,11 @@ async fn live(settings: Settings) -> Result<()> {
     let _lock = lock::lock(&settings.bridge)?;
     let name = settings.bridge.clone();
     let outcome = hold(settings, began).await;
-    // No other controller has them: we hold the lock.
-    outcome.and(lock::unlink(&name))
+    // No other controller has socket and lock: we hold it. What a dead one left stays with its bridge.
+    if outcome.is_ok() || !PinDir::of(&name)?.exists() {
+        lock::unlink(&name)?;
+    }
+    outcome
 }
 
 /// From the first look at the machine to the last undo.

@@ -19,7 +19,7 @@ impl Bridge {
         if ageing == 0 || now < self.next_expiry {
             return Ok(());
         }
-        let began = std::time::Instant::now();
+        let began = clock::processor();
         let stations = self.hands.tables.stations()?;
         let count = stations.len();
         let (expired, live): (Vec<_>, Vec<_>) =
@@ -29,7 +29,7 @@ impl Bridge {
         let keys: Vec<_> = expired.iter().map(|row| row.key).collect();
         self.hands.tables.remove_stations(&keys)?;
         self.tell_gone(&expired);
-        let microseconds = began.elapsed().as_micros() as u64;
+        let microseconds = (clock::processor() - began) / 1000;
         tracing::debug!(stations = count, expired = expired.len(), microseconds, "swept");
         Ok(())
     }

@@ -31,6 +31,10 @@ impl Links {
 
     /// The interface of this index, if there is one.
     pub fn by_index(&self, index: u32) -> Result<Option<Link>> {
+        // The kernel takes 0 for a request that names nothing.
+        if index == 0 {
+            return Ok(None);
+        }
         let request = Request::new(libc::RTM_GETLINK, &header(index, 0, 0));
         self.one(&request).map_err(|reason| Error::GetByIndex { index, reason })
     }
