@@ -26,12 +26,13 @@ impl Streams {
         Streams(pairs.map(stream).collect())
     }
 
-    /// Nothing lost, nothing twice, nothing out of order.
+    /// Nothing lost and nothing twice. The order is told and not asserted: a sender that the scheduler moves to
+    /// another processor feeds another queue of the kernel's, with or without a bridge.
     #[track_caller]
-    fn assert_perfect(self) {
+    fn assert_whole(self) {
         for (path, stream) in self.0 {
             let report = stream.stop();
-            assert!(report.is_perfect(), "{path}: {report:?}");
+            assert!(report.sent > 1000 && (report.lost, report.duplicated) == (0, 0), "{path}: {report:?}");
             eprintln!("{path}: {report:?}");
         }
     }
@@ -81,7 +82,7 @@ fn survive(kind: GuestKind, offloads: Offloads, words: &str) {
     // And back again.
     die_often(&mut bridge, "", 0);
     assert_eq!(bridge.attachments(), before);
-    streams.assert_perfect();
+    streams.assert_whole();
 
     assert!(bridge.process.stdout_text().contains("took over what was forwarding"), "{}", bridge.process);
     assert_eq!(bridge.station(STATIC).expect("the static station is kept")["state"], "static");
@@ -151,7 +152,7 @@ fn another_layout_carries_the_stations_over() {
         assert_eq!(bridge.json("fdb show").as_array().unwrap().len(), stations, "the FDB is carried over");
     }
     assert!(bridge.station(STATIC).is_some());
-    streams.assert_perfect();
+    streams.assert_whole();
     bridge.stop();
 }
 
@@ -169,7 +170,7 @@ fn a_port_that_is_configured_no_more_is_let_go() {
     bridge.launch("");
     bridge.wait_ready();
     let report = stream.stop();
-    assert!(report.is_perfect(), "{report:?}");
+    assert!(report.sent > 0 && (report.lost, report.duplicated) == (0, 0), "{report:?}");
     let ports = bridge.json("port show").to_string();
     assert!(ports.contains("vm1") && ports.contains("byhand"), "{ports}");
     assert!(!ports.contains("vm2"), "{ports}");
@@ -188,7 +189,7 @@ fn kept_forwarding_until_taken_down() {
     for (a, b) in segment.pairs() {
         ping(&a.ns, b.v6).unwrap();
     }
-    streams.assert_perfect();
+    streams.assert_whole();
     assert!(bridge.station(segment.guest(1).mac).is_some(), "reads work without a controller");
     bridge.text("down");
     assert!(!xbr_lab::bpffs_dir(&bridge.name).exists());

@@ -3,11 +3,11 @@
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::Command;
 use std::time::Duration;
 
 use xbr_lab::{
-    ForeignXdp, GuestKind, Namespace, Segment, Snapshot, TapsBy, Xbr, bpffs_dir, require_privileges,
+    ForeignXdp, GuestKind, Namespace, Process, Segment, Snapshot, TapsBy, Xbr, bpffs_dir, require_privileges,
     socket_path, unique_name,
 };
 
@@ -26,20 +26,23 @@ impl Still<'_> {
 
     /// Runs a command that must be refused: `says` is a part of the sentence.
     #[track_caller]
-    fn refuses(&self, mut command: Command, says: &str) {
-        let left = left_of(&command);
-        let Output { status, stdout, stderr } = command.output().expect("xbr runs");
-        let said = String::from_utf8_lossy(&stderr).into_owned();
-        assert_eq!(status.code(), Some(2), "{command:?}: {said}");
+    fn refuses(&self, command: Command, says: &str) {
+        let (bridge, left) = (named(&command), left_of(&named(&command)));
+        let what = format!("{command:?}");
+        let process = Process::spawn(command);
+        // What is not refused runs on.
+        let status = process.wait(Duration::from_secs(20));
+        let (said, printed) = (process.stderr_text(), process.stdout_text());
+        assert_eq!(status.code(), Some(2), "{what}: {said}");
         let lines: Vec<_> = said.lines().filter(|line| !line.trim().is_empty()).collect();
         assert_eq!(lines.len(), 2, "not one sentence and one hint: {said}");
         assert!(lines[0].starts_with("error: ") && lines[0].contains(says), "{says:?} is not said: {said}");
         assert!(lines[1].starts_with("hint: ") || lines[1].contains("try '--help'"), "no hint: {said}");
-        assert!(stdout.is_empty(), "{}", String::from_utf8_lossy(&stdout));
+        assert!(printed.is_empty(), "{printed}");
         if let Some(difference) = self.before.difference(&Snapshot::take(self.ns)) {
-            panic!("{command:?} changed something:\n{difference}");
+            panic!("{what} changed something:\n{difference}");
         }
-        assert_eq!(left, left_of(&command), "{command:?} left something");
+        assert_eq!(left, left_of(&bridge), "{what} left something");
     }
 
     /// The same for `xbr run`.
@@ -50,11 +53,15 @@ impl Still<'_> {
     }
 }
 
-/// What there is of the bridge that a command names.
-fn left_of(command: &Command) -> Vec<PathBuf> {
-    let words = command.get_args().map(|word| word.to_string_lossy().into_owned());
-    let all = words.collect::<Vec<_>>().join(" ");
-    let name = all.split("--bridge ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or("none");
+/// The bridge that a command names.
+fn named(command: &Command) -> String {
+    let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy()).collect();
+    let all = words.join(" ");
+    all.split("--bridge ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or("none").to_owned()
+}
+
+/// What there is of a bridge.
+fn left_of(name: &str) -> Vec<PathBuf> {
     let socket = socket_path(name);
     let paths = [bpffs_dir(name), socket.with_extension("lock"), socket];
     paths.into_iter().filter(|path| path.exists()).collect()

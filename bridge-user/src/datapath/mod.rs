@@ -5,6 +5,7 @@
 mod batch;
 mod btf;
 mod carry;
+mod detach;
 mod error;
 mod events;
 mod layout;

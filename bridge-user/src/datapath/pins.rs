@@ -17,7 +17,7 @@ use bridge_common::PortId;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
 use super::{
-    Slot, Way,
+    Slot, Way, detach,
     error::{Error, Result},
 };
 
@@ -167,6 +167,9 @@ impl PinDir {
     /// Takes the program out of a slot where its link's pin alone holds it there, and removes the mark of a
     /// filter. Nothing there is fine.
     pub fn unpin(&self, port: PortId, slot: Slot) -> Result<()> {
+        // A tracepoint's link cannot be detached, nor can one whose device is gone, and a mark is no link: then
+        // removing it is all there is to do.
+        let _ = detach::at_once(&self.link(port, slot));
         for removed in [fs::remove_file(self.link(port, slot)), fs::remove_dir(self.mark(port, slot))] {
             match removed {
                 Ok(()) => {}
