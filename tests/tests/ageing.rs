@@ -71,6 +71,7 @@ fn who_speaks_stays_and_who_is_silent_is_forgotten() {
     // Ageing time, one sweep, and what a busy machine adds.
     assert!(after < Duration::from_millis(2000 + 1000 + 900), "too late: {after:?}");
     assert_eq!(room.place(A).as_deref(), Some("vm1"), "who speaks stays");
+    assert_eq!(room.bridge.stats("vm1")["learned"], 1, "and is not learned again and again");
     assert_eq!(room.place(B), None);
 }
 
