@@ -5,10 +5,11 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
+use std::time::Duration;
 
 use nix::errno::Errno;
 
-use crate::{Namespace, device};
+use crate::{Namespace, device, wait_until};
 
 /// What a frame looks like at a TAP's file descriptor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,6 +22,9 @@ pub enum TapMode {
 
 /// The length of the `virtio_net_hdr` in use here. QEMU's with merged buffers is two bytes longer; they carry nothing on a TAP.
 pub(crate) const VNET_HDR_LEN: usize = 10;
+
+/// How long a TAP may stay taken after it was closed.
+const RELEASE: Duration = Duration::from_secs(1);
 
 /// An open queue of a TAP.
 pub struct Tap {
@@ -38,13 +42,19 @@ impl Tap {
             TapMode::VnetHdr => libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR,
         };
         ns.run(|| {
-            match Self::open_here(dev, mode, flags) {
-                // A device made for several queues takes no one who asks for a single one.
-                Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
-                    Self::open_here(dev, mode, flags | libc::IFF_MULTI_QUEUE)
-                }
-                other => other,
-            }
+            let mut opened = Err(io::Error::from_raw_os_error(libc::EBUSY));
+            // Whoever had it before may live on for a moment after it was closed: in a child of another test's thread, between fork and exec.
+            wait_until(RELEASE, || {
+                opened = match Self::open_here(dev, mode, flags) {
+                    // A device made for several queues takes no one who asks for a single one.
+                    Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
+                        Self::open_here(dev, mode, flags | libc::IFF_MULTI_QUEUE)
+                    }
+                    other => other,
+                };
+                !matches!(&opened, Err(e) if e.raw_os_error() == Some(libc::EBUSY))
+            });
+            opened
         })
     }
 

@@ -22,6 +22,10 @@ fn a_snapshot_sees_each_change_and_nothing_else() {
     veth(&peer, "eth0", &ns, "eth0");
     ns.ip("addr add 10.1.1.1/24 dev eth0");
     assert!(wait_until(Duration::from_secs(2), || is_running(&ns, "eth0")));
+    // The link-local address comes a little after the carrier.
+    assert!(wait_until(Duration::from_secs(2), || ns
+        .output("ip -6 route show table all")
+        .contains("local fe80")));
     let pins = bpffs_dir(&unique_name());
     let take = || Snapshot::with_paths(&ns, &[&pins]);
     let before = take();

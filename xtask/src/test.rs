@@ -95,7 +95,7 @@ fn commands(args: &Args) -> Vec<Command> {
         test.arg("--").args(&args.filter);
         return vec![test];
     }
-    let mut nextest = cargo_command(&["nextest", "run"]);
+    let mut nextest = cargo_command(&["nextest", "run", "--no-fail-fast"]);
     scope(&mut nextest);
     nextest.args(&args.filter);
     if !args.filter.is_empty() {
