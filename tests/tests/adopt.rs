@@ -228,6 +228,8 @@ fn ports_that_went_while_nobody_watched() {
         assert!(bridge.process.stdout_text().contains("vm1 is away"), "{}", bridge.process);
         let forwards = || bridge.port("vm2")["state"] == "forwarding";
         assert!(xbr_lab::wait_until(Duration::from_secs(3), forwards), "{}", bridge.port("vm2"));
+        // Until the kernel's link watch has been there, the guest's device drops what it is to send.
+        assert!(xbr_lab::wait_until(Duration::from_secs(3), || xbr_lab::is_running(&guest.ns, "eth0")));
         ping(&guest.ns, segment.outside().v4).unwrap();
         ping(&segment.host().ns, guest.v4).unwrap();
         assert_eq!(bridge.port("vm2")["hook"], hook);

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use xbr_lab::{
-    GuestKind, Mac, Process, Segment, Tap, TapMode, TapsBy, Veth, Xbr, ping, require_privileges, wait_until,
+    GuestKind, Mac, Process, Segment, Tap, TapMode, TapsBy, Veth, Xbr, is_running, ping, require_privileges,
+    wait_until,
 };
 
 const XBR: &str = env!("CARGO_BIN_EXE_xbr-under-test");
@@ -147,6 +148,8 @@ fn the_uplink_goes_and_comes_back() {
         host.ns.ip(&format!("addr add {}/24 dev eth0", host.v4));
         tells(&monitor, &["port-added", "eth0", "the device is back"]);
         becomes(&bridge, "eth0", "state", "forwarding");
+        // Until the kernel's link watch has been there, a device drops what it is to send.
+        assert!(wait_until(SOON, || is_running(&outside.ns, "eth0") && is_running(&host.ns, "eth0")));
         assert_eq!(bridge.station(new).expect("its address is known")["state"], "permanent");
         for node in [segment.guest(1), outside] {
             node.ns.ip("neigh flush all");
