@@ -22,13 +22,13 @@ pub struct Args {
 /// Builds for use and becomes xbr, so that signals and the exit code are its own.
 pub fn verb(args: &Args) -> Result<()> {
     setup::ensure()?;
-    let release = target_dir()?.join("release");
-    let xbr = release.join("xbr");
     if args.args.is_empty() {
-        run(&mut cargo_command(&["build", "--release", "-p", "xbr-lab", "-p", "bridge-user"]))?;
-        let lab = release.join("xbr-lab");
-        become_root(&lab, &["--xbr".into(), xbr.into()])
+        // Not optimised: the newcomer waits for the compiler, and the BPF programs are optimised all the same.
+        run(&mut cargo_command(&["build", "-p", "xbr-lab", "-p", "bridge-user"]))?;
+        let debug = target_dir()?.join("debug");
+        become_root(&debug.join("xbr-lab"), &["--xbr".into(), debug.join("xbr").into()])
     } else {
+        let xbr = target_dir()?.join("release/xbr");
         run(&mut cargo_command(&["build", "--release", "-p", "bridge-user"]))?;
         let mut words = vec![OsString::from("run")];
         words.extend(args.args.iter().cloned());
