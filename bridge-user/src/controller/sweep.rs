@@ -20,11 +20,16 @@ impl Bridge {
             return Ok(());
         }
         let began = clock::processor();
-        let stations = self.hands.tables.stations()?;
-        let count = stations.len();
-        let (expired, live): (Vec<_>, Vec<_>) =
-            stations.into_iter().partition(|row| row.entry.is_expired(now, ageing));
-        let oldest = live.iter().filter(|row| !row.entry.is_static()).map(|row| row.entry.last_seen).min();
+        let mut expired = self.hands.tables.stations()?;
+        let count = expired.len();
+        let mut oldest = None;
+        expired.retain(|row| {
+            let gone = row.entry.is_expired(now, ageing);
+            if !gone && !row.entry.is_static() {
+                oldest = Some(oldest.unwrap_or(u64::MAX).min(row.entry.last_seen));
+            }
+            gone
+        });
         self.next_expiry = oldest.unwrap_or(now).saturating_add(ageing);
         let keys: Vec<_> = expired.iter().map(|row| row.key).collect();
         self.hands.tables.remove_stations(&keys)?;

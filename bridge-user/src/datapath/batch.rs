@@ -40,13 +40,12 @@ fn bpf(command: libc::c_long, attributes: &mut Attributes) -> io::Result<()> {
 /// Every element of a hash map. The map's key and value must be of the sizes of `K` and `V`.
 pub fn read<K: Pod + Default, V: Pod + Default>(map: BorrowedFd<'_>) -> io::Result<Vec<(K, V)>> {
     let mut all = Vec::new();
-    let mut room = 4096_usize;
+    let mut room = 16_384_usize;
+    let (mut keys, mut values) = (vec![K::default(); room], vec![V::default(); room]);
     // The kernel's place in the table: a bucket's number.
     let (mut place, mut next) = (0_u32, 0_u32);
     let mut first = true;
     loop {
-        let mut keys = vec![K::default(); room];
-        let mut values = vec![V::default(); room];
         let mut attributes = Attributes {
             in_batch: if first { 0 } else { (&raw const place) as u64 },
             out_batch: (&raw mut next) as u64,
@@ -69,6 +68,8 @@ pub fn read<K: Pod + Default, V: Pod + Default>(map: BorrowedFd<'_>) -> io::Resu
             // A bucket larger than the room that was left.
             Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {
                 room *= 2;
+                keys.resize(room, K::default());
+                values.resize(room, V::default());
                 continue;
             }
             Err(error) => return Err(error),
