@@ -106,7 +106,8 @@ pub fn forward(ctx: &TcContext, ingress: PortId) -> i32 {
         account::dropped(ingress, DropReason::Malformed, &frames);
         return CONSUME;
     };
-    let Some(config) = CONFIG.get(0) else { return CONSUME };
+    // The verifier wants to see it asked; an array has its first element.
+    let Some(config) = CONFIG.get(0) else { return no_port(ctx) };
     let now = now();
     let decision = decide(&frame, ingress, now, config, &Tables);
     let station = frame.source();
@@ -126,11 +127,12 @@ pub fn forward(ctx: &TcContext, ingress: PortId) -> i32 {
 /// The original goes out of one port.
 #[inline(always)]
 fn send(ctx: &TcContext, ingress: PortId, egress: PortId, frames: &Segments) -> i32 {
-    account::sent(egress, frames);
     if is_straight(ingress, egress) {
+        account::sent(egress, frames);
         return LET_THROUGH;
     }
-    let Some(port) = Tables.port(egress) else { return CONSUME };
+    let Some(port) = Tables.port(egress) else { return no_port(ctx) };
+    account::sent(egress, frames);
     // SAFETY: a helper that only notes the target.
     unsafe { bpf_redirect(port.ifindex, route(ctx, egress)) as i32 }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use xbr_lab::{
     GuestKind, Mac, Process, Segment, Tap, TapMode, TapsBy, Veth, Xbr, is_running, ping, require_privileges,
-    wait_until,
+    tcp_transfer, wait_until,
 };
 
 const XBR: &str = env!("CARGO_BIN_EXE_xbr-under-test");
@@ -154,6 +154,7 @@ fn the_uplink_goes_and_comes_back() {
         for node in [segment.guest(1), outside] {
             node.ns.ip("neigh flush all");
             ping(&node.ns, host.v4).unwrap();
+            tcp_transfer(&node.ns, &host.ns, host.v4, 1 << 20).unwrap();
         }
         ping(&segment.guest(1).ns, outside.v4).unwrap();
         bridge.stop();

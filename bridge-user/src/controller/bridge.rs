@@ -15,7 +15,7 @@ use crate::{
     control::{Event, protocol::PortEvent},
     datapath::{Options, PinDir, Programs, Start, Way},
     link::{Link, Links, namespace},
-    plan::steps::Member,
+    plan::{Probe, steps::Member},
     settings::Settings,
 };
 
@@ -42,8 +42,7 @@ pub struct Bridge {
 impl Bridge {
     /// Brings the bridge up: from nothing, or over what a former controller left forwarding. On an error the
     /// machine is as it was before.
-    pub fn start(settings: Settings) -> Result<(Self, Start)> {
-        let probe = checks::environment()?;
+    pub fn start(settings: Settings, probe: &Probe) -> Result<(Self, Start)> {
         let pins = PinDir::of(&settings.bridge)?;
         let links = Links::open()?;
         let (uplink, warnings) = checks::devices(&settings, &links, &pins)?;

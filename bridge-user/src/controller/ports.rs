@@ -182,9 +182,6 @@ impl Bridge {
     pub(super) fn look_up(&mut self, member: &mut Member) -> Result<()> {
         let link = self.link_of(member)?;
         (member.up, member.carrier) = (link.up, link.carrier);
-        if member.id == PortId::UPLINK {
-            self.hands.tables.set_port(PortId::HOST, member.host_facts())?;
-        }
         member.record.origin = member.record.origin.with(Origin::COMPLETE, true);
         self.hands.tables.set_record(member.id, member.record)?;
         if member.id == PortId::UPLINK {

@@ -22,6 +22,7 @@ use crate::{
     datapath::{Events, PinDir, Start, Tables},
     link::{LinkWatch, Links},
     metrics,
+    plan::Probe,
     settings::Settings,
     snapshot::Snapshot,
 };
@@ -50,10 +51,10 @@ pub fn run(settings: Settings) -> Result<()> {
 async fn live(settings: Settings) -> Result<()> {
     let began = Instant::now();
     // Before the lock: who lacks the privileges must hear of those, and not of a file in /run.
-    checks::environment()?;
+    let probe = checks::environment()?;
     let _lock = lock::lock(&settings.bridge)?;
     let name = settings.bridge.clone();
-    let outcome = hold(settings, began).await;
+    let outcome = hold(settings, &probe, began).await;
     // No other controller has socket and lock: we hold it. What a dead one left stays with its bridge.
     if outcome.is_ok() || !PinDir::of(&name)?.exists() {
         lock::unlink(&name)?;
@@ -62,10 +63,10 @@ async fn live(settings: Settings) -> Result<()> {
 }
 
 /// From the first look at the machine to the last undo.
-async fn hold(settings: Settings, began: Instant) -> Result<()> {
+async fn hold(settings: Settings, probe: &Probe, began: Instant) -> Result<()> {
     let keep = settings.keep;
     let mut senses = Senses::open(&settings).await?;
-    let (mut bridge, start) = Bridge::start(settings)?;
+    let (mut bridge, start) = Bridge::start(settings, probe)?;
     let (asked, mut requests) = mpsc::channel(16);
     let end = match attend(&mut bridge, &start, began, &mut senses, asked, &mut requests).await {
         Ok(end) => end,
