@@ -46,6 +46,7 @@ mod speaker;
 mod tap;
 mod tcx;
 mod traffic;
+pub mod vm;
 mod wait;
 mod xbr;
 

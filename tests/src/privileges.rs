@@ -35,7 +35,7 @@ fn missing() -> Option<&'static str> {
     None
 }
 
-fn skip(why: &str) -> bool {
+pub(crate) fn skip(why: &str) -> bool {
     let test = std::thread::current().name().unwrap_or("?").to_owned();
     // Past the test harness, which would swallow the standard error of a test that passes.
     let line = format!("\n******** SKIPPED, NOT PASSED: {test}: {why} ********\n");

@@ -18,10 +18,11 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Downloads version `release` (of any Debian revision) of `package` into `work` and returns the file.
 pub fn download(step: &Step, work: &Path, package: &str, release: &str) -> Result<PathBuf> {
-    let mirror = mirror(&system_sources()).context("no Debian mirror in this system's apt sources")?;
     let mut last = anyhow!("no suite to try");
     for suite in SUITES {
-        match download_from(step, work, &mirror, suite, package, release) {
+        let found = Suite::open(step, work, suite)
+            .and_then(|suite| suite.download(step, &format!("{package}={release}*")));
+        match found {
             Ok(file) => return Ok(file),
             Err(error) => last = error.context(format!("no {package} {release} in {suite}, nor before it")),
         }
@@ -29,47 +30,69 @@ pub fn download(step: &Step, work: &Path, package: &str, release: &str) -> Resul
     Err(last)
 }
 
-fn download_from(
-    step: &Step,
-    work: &Path,
-    mirror: &str,
-    suite: &str,
-    package: &str,
-    release: &str,
-) -> Result<PathBuf> {
-    // Fresh for each suite, so that only this one answers.
-    let _ = fs::remove_dir_all(work);
-    for dir in ["lists/partial", "cache/archives/partial", "files"] {
-        let dir = work.join(dir);
-        fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    }
-    let signed_by =
-        if Path::new(KEYRING).is_file() { format!("[signed-by={KEYRING}] ") } else { String::new() };
-    fs::write(work.join("sources.list"), format!("deb {signed_by}{mirror} {suite} main\n"))
-        .context("cannot write apt's sources")?;
+/// One suite of the archive, with lists and packages in a directory of its own.
+pub struct Suite {
+    work: PathBuf,
+}
 
-    let files = work.join("files");
-    let apt_get = || {
-        let mut command = Command::new("apt-get");
+impl Suite {
+    /// Reads the suite's index. What `work` held is gone, so that only this suite answers.
+    pub fn open(step: &Step, work: &Path, suite: &str) -> Result<Self> {
+        let mirror = mirror(&system_sources()).context("no Debian mirror in this system's apt sources")?;
+        let _ = fs::remove_dir_all(work);
+        for dir in ["lists/partial", "cache/archives/partial", "files"] {
+            let dir = work.join(dir);
+            fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        }
+        let signed_by =
+            if Path::new(KEYRING).is_file() { format!("[signed-by={KEYRING}] ") } else { String::new() };
+        fs::write(work.join("sources.list"), format!("deb {signed_by}{mirror} {suite} main\n"))
+            .context("cannot write apt's sources")?;
+        let suite = Self { work: work.to_owned() };
+        step.run(suite.apt("apt-get").arg("update"))?;
+        Ok(suite)
+    }
+
+    /// Downloads one package, given as apt-get takes it, and returns the file.
+    pub fn download(&self, step: &Step, package: &str) -> Result<PathBuf> {
+        let files = self.work.join("files");
+        let known = debs(&files)?;
+        step.run(self.apt("apt-get").arg("download").arg(package).current_dir(&files))?;
+        let file = debs(&files)?.into_iter().find(|file| !known.contains(file));
+        file.with_context(|| format!("apt-get download {package} left no package"))
+    }
+
+    /// The names of the packages that `package` depends on.
+    pub fn depends(&self, package: &str) -> Result<Vec<String>> {
+        let output =
+            self.apt("apt-cache").args(["depends", package]).output().context("cannot run apt-cache")?;
+        ensure!(output.status.success(), "apt-cache depends {package}: {}", output.status);
+        let text = String::from_utf8_lossy(&output.stdout);
+        Ok(text.lines().filter_map(|line| Some(line.trim().strip_prefix("Depends: ")?.to_owned())).collect())
+    }
+
+    /// An apt program that sees this suite only.
+    fn apt(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
         // The user `_apt` cannot reach into our cache, and apt would warn about it.
-        command.args(["-q", "-y", "-o", "APT::Sandbox::User=root", "-o", "Dir::Etc::sourceparts=-"]);
+        command.args(["-q", "-o", "APT::Sandbox::User=root", "-o", "Dir::Etc::sourceparts=-"]);
         for (key, file) in [
             ("Dir::Etc::sourcelist", "sources.list"),
             ("Dir::State::Lists", "lists"),
             ("Dir::Cache", "cache"),
         ] {
-            command.arg("-o").arg(format!("{key}={}", work.join(file).display()));
+            command.arg("-o").arg(format!("{key}={}", self.work.join(file).display()));
         }
-        command.env("LC_ALL", "C").current_dir(&files);
+        command.env("LC_ALL", "C");
         command
-    };
-    step.run(apt_get().arg("update"))?;
-    step.run(apt_get().arg("download").arg(format!("{package}={release}*")))?;
-    let file = fs::read_dir(&files)?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .find(|path| path.extension().is_some_and(|extension| extension == "deb"));
-    ensure!(file.is_some(), "apt-get download left no package");
-    file.context("no package")
+    }
+}
+
+/// The packages in a directory.
+fn debs(dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
+    let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    Ok(files.filter(|path| path.extension().is_some_and(|extension| extension == "deb")).collect())
 }
 
 /// The text of all of this system's apt sources, in either of their two formats.

@@ -7,6 +7,7 @@ mod bpf_linker;
 mod build;
 mod build_ebpf;
 mod ci;
+mod guests;
 mod kernel;
 mod progress;
 mod run;
@@ -38,6 +39,8 @@ enum Verb {
     BuildEbpf(build_ebpf::Args),
     /// Build and run xbr: `run -- --uplink eth0`; without arguments, in a lab of its own.
     Run(run::Args),
+    /// Bring up kernels and images for the tests that boot guests.
+    Guests(guests::Args),
     /// Run every test.
     Test(test::Args),
     /// Do what continuous integration does: format, lints, docs, tests.
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Verb::Build(args) => build::verb(&args),
         Verb::BuildEbpf(args) => build_ebpf::verb(&args),
         Verb::Run(args) => run::verb(&args),
+        Verb::Guests(args) => guests::verb(&args),
         Verb::Test(args) => test::verb(&args),
         Verb::Ci => ci::verb(),
     };

@@ -37,7 +37,7 @@ pub fn ensure() -> Result<Toolchain> {
 }
 
 /// Keeps two tasks from bringing up the same thing; the kernel lets go of it however we end.
-fn lock() -> Result<File> {
+pub fn lock() -> Result<File> {
     let dir = cache_root()?;
     let cannot =
         || format!("cannot write to the cache in {}; set XBR_CACHE to another directory", dir.display());

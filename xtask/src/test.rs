@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Result, bail};
 
 use crate::{
-    kernel, setup,
+    guests, kernel, setup,
     workspace::{cargo_command, run, target_dir},
 };
 
@@ -31,12 +31,15 @@ pub struct Args {
     /// Leave out what needs root: the lab, and whatever loads a program.
     #[arg(long)]
     unit_only: bool,
+    /// Run every row of every table, with every kernel of the matrix. Takes long.
+    #[arg(long, conflicts_with = "unit_only")]
+    full: bool,
 }
 
 impl Args {
     /// Every test.
     pub fn all() -> Self {
-        Self { filter: Vec::new(), unit_only: false }
+        Self { filter: Vec::new(), unit_only: false, full: false }
     }
 }
 
@@ -50,10 +53,16 @@ pub fn verb(args: &Args) -> Result<()> {
         // The lab runs the binary of another package, which cargo does not build for a test.
         run(cargo_command(&["build", "--bins"]).args(HOST_CRATES).args(FEATURES))?;
     }
+    let environment = if privileged {
+        guests::for_tests(args.full, is_ci(env::var("CI").ok().as_deref()))?
+    } else {
+        Vec::new()
+    };
     for mut command in commands(args) {
         if !privileged {
             command.env("XBR_SKIP_PRIVILEGED", "1");
         }
+        command.envs(environment.iter().cloned());
         run(command.env("XBR_BIN", &xbr))?;
     }
     let what = if privileged { "all tests passed" } else { "passed, WITHOUT the tests that need root" };

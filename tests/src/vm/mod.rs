@@ -1,0 +1,99 @@
+//! Real guests: Debian's kernels under QEMU.
+//!
+//! A [`Vm`] is one QEMU whose TAPs are in a namespace of the lab, and a console on which it carries out shell commands:
+//!
+//! ```no_run
+//! use xbr_lab::{GuestKind, Segment, Xbr, vm::{Kernel, Nic, Vm}};
+//!
+//! let segment = Segment::builder().build();
+//! let vm = Vm::builder("vm1").kernel(Kernel::Newest).nic(Nic::tap("vm1")).start(&segment.host().ns);
+//! vm.sh("/sbin/ip address add 10.77.0.11/24 dev eth0").unwrap();
+//! ```
+//!
+//! The images are made by `cargo xtask guests` and cached. Debian's busybox prefers its own applets to programs of the same
+//! name, so scripts for guests write `/sbin/ip` for that of iproute2.
+
+mod builder;
+mod console;
+mod image;
+mod nic;
+mod seat;
+mod station;
+
+use std::time::Duration;
+
+pub use builder::VmBuilder;
+pub use console::Answer;
+pub use image::{Kernel, full, require_guests};
+pub use nic::Nic;
+pub use seat::{Member, Seat, all_reach};
+pub use station::{Job, Station, checksum_errors, reach, send};
+
+use crate::Process;
+use console::Console;
+
+/// How long a guest may take to its first sign of life: 3 s on an idle machine, and tests run side by side.
+const BOOT: Duration = Duration::from_secs(90);
+
+/// How long a command may take unless the caller says otherwise.
+const COMMAND: Duration = Duration::from_secs(60);
+
+/// A guest that runs; it ends when this is dropped, or with the test's process.
+pub struct Vm {
+    name: String,
+    process: Process,
+    console: Console,
+    /// The archive on its first disk is open as long as QEMU may open it again.
+    _files: Option<std::fs::File>,
+}
+
+impl Vm {
+    /// A guest to be configured.
+    pub fn builder(name: &str) -> VmBuilder {
+        VmBuilder::new(name)
+    }
+
+    /// Its name, for messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// QEMU; its standard output is the guest kernel's console.
+    pub fn qemu(&self) -> &Process {
+        &self.process
+    }
+
+    /// Carries out a shell script and returns what it printed; an error if it failed or took more than a minute.
+    pub fn sh(&self, script: &str) -> anyhow::Result<String> {
+        self.sh_within(COMMAND, script)
+    }
+
+    /// The same with another limit.
+    pub fn sh_within(&self, timeout: Duration, script: &str) -> anyhow::Result<String> {
+        let answer = self.run(timeout, script)?;
+        anyhow::ensure!(
+            answer.status == 0,
+            "{}: `{script}` ended with {}:\n{}",
+            self.name,
+            answer.status,
+            answer.output
+        );
+        Ok(answer.output)
+    }
+
+    /// Carries out a shell script and returns how it ended; an error only if the guest does not answer.
+    pub fn run(&self, timeout: Duration, script: &str) -> anyhow::Result<Answer> {
+        use anyhow::Context as _;
+        self.console
+            .run(timeout, script)
+            .with_context(|| format!("{}: `{script}`\n{}", self.name, self.process))
+    }
+
+    /// Waits until the guest's agent says that it is there: after the start, and after each reboot.
+    #[track_caller]
+    pub fn wait_ready(&self) {
+        if let Err(error) = self.console.wait_hello(BOOT) {
+            panic!("{} does not boot: {error}\n{}", self.name, self.process);
+        }
+    }
+}

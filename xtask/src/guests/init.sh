@@ -1,0 +1,26 @@
+#!/bin/busybox sh
+# The guest's first process: mounts, the modules that every guest needs, and the agent on its serial line.
+export PATH=/sbin:/bin:/usr/bin
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mkdir -p /dev/pts /dev/shm
+mount -t devpts devpts /dev/pts
+mount -t tmpfs tmp /dev/shm
+mount -t bpf bpf /sys/fs/bpf
+mount -t debugfs debug /sys/kernel/debug
+mount -t tracefs trace /sys/kernel/tracing
+ulimit -n 65536
+hostname guest
+modprobe virtio_net
+/sbin/ip link set lo up
+# What a test brings along: a tar archive on the first disk.
+if grep -q xbr.files /proc/cmdline; then
+    modprobe virtio_blk
+    while [ ! -b /dev/vda ]; do sleep 0.05; done
+    tar -x -f /dev/vda -C /
+fi
+stty -F /dev/ttyS1 raw -echo
+# A test that reboots its guest wants the agent back; one that ends it wants the machine gone.
+exec /sbin/agent </dev/ttyS1 >/dev/ttyS1
