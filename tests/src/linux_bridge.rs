@@ -15,15 +15,21 @@ impl LinuxBridge {
     /// Makes `br0` of the uplink and all ports; for [`Segment::start`].
     #[track_caller]
     pub fn start(segment: &Segment) -> LinuxBridge {
-        let host = segment.host().clone();
+        let ports: Vec<&str> = segment.ports().collect();
+        Self::over(segment.host(), segment.mtu(), &ports)
+    }
+
+    /// Makes `br0` of the node's `eth0` and these devices beside it.
+    #[track_caller]
+    pub fn over(host: &Node, mtu: u32, ports: &[&str]) -> LinuxBridge {
+        let host = host.clone();
         // Without snooping, multicast is flooded from the first frame on, and without STP's delay ports forward at once.
         let mut lines = vec![format!(
             "link add br0 address {} mtu {} type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
-            host.mac,
-            segment.mtu()
+            host.mac, mtu
         )];
         lines.push("addr flush dev eth0".into());
-        for port in segment.ports().chain(["eth0"]) {
+        for port in ports.iter().chain(&["eth0"]) {
             host.ns.sysctl(&format!("net/ipv6/conf/{port}/disable_ipv6"), "1");
             lines.push(format!("link set {port} master br0"));
             lines.push(format!("link set {port} up"));

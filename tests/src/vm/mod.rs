@@ -16,15 +16,17 @@
 mod builder;
 mod console;
 mod image;
+mod iperf;
 mod nic;
 mod seat;
 mod station;
 
 use std::time::Duration;
 
-pub use builder::VmBuilder;
+pub use builder::{KERNEL_WORDS, VmBuilder};
 pub use console::Answer;
 pub use image::{Kernel, full, require_guests};
+pub use iperf::{median, throughput};
 pub use nic::Nic;
 pub use seat::{Member, Seat, all_reach};
 pub use station::{Job, Station, checksum_errors, reach, send};

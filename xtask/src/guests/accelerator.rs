@@ -9,7 +9,7 @@ use std::{
 };
 
 /// On hardware the kernel is through in two seconds.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(6);
 
 /// `kvm` if a guest has booted on it just now. The device can be opened on machines where the guest then hangs for ever.
 pub fn probe(image: &Path) -> Option<&'static str> {
