@@ -20,7 +20,7 @@ pub fn throughput(a: &dyn Station, b: &dyn Station, address: IpAddr, seconds: u3
     );
     let text = a.start(&client)?.finish(Duration::from_secs(u64::from(seconds) + 60));
     let text = text.with_context(|| format!("iperf3 from {} to {}", a.title(), b.title()))?;
-    server.finish(Duration::from_secs(10))?;
+    server.finish(Duration::from_secs(40))?;
     // Refused attempts each print a document of their own.
     let last = text.rfind("\n{").map_or(text.as_str(), |at| &text[at..]);
     let report: serde_json::Value = serde_json::from_str(last).context(text.clone())?;
