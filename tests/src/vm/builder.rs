@@ -26,6 +26,7 @@ pub struct VmBuilder {
     /// Path in the guest → path here.
     files: BTreeMap<PathBuf, PathBuf>,
     arguments: Vec<String>,
+    incoming: Option<u16>,
 }
 
 impl VmBuilder {
@@ -39,6 +40,7 @@ impl VmBuilder {
             reboots: false,
             files: BTreeMap::new(),
             arguments: Vec::new(),
+            incoming: None,
         }
     }
 
@@ -96,6 +98,13 @@ impl VmBuilder {
         self
     }
 
+    /// Waits for another QEMU's guest, on this port of the namespace's loopback: use with [`Self::launch`], and see [`Vm::migrate`].
+    /// Both must be alike in all but their back ends.
+    pub fn incoming(mut self, port: u16) -> Self {
+        self.incoming = Some(port);
+        self
+    }
+
     /// Starts QEMU in this namespace, and waits until the guest answers.
     #[track_caller]
     pub fn start(self, ns: &Namespace) -> Vm {
@@ -114,7 +123,15 @@ impl VmBuilder {
         let arguments = self.command_line(&console, files.as_ref());
         let process = Process::spawn(ns.command("qemu-system-x86_64", arguments));
         let stream = connect(ns, &console).unwrap_or_else(|e| panic!("{}: {e}\n{process}", self.name));
-        Vm { name: self.name, process, console: Console::new(stream), _files: files }
+        Vm {
+            name: self.name,
+            process,
+            console: Console::new(stream),
+            ns: ns.clone(),
+            monitor: monitor_name(&console),
+            incoming: self.incoming.map(incoming_uri),
+            _files: files,
+        }
     }
 
     fn command_line(&self, console: &str, files: Option<&File>) -> Vec<String> {
@@ -129,6 +146,11 @@ impl VmBuilder {
         add(&["-chardev", "stdio,id=log,signal=off", "-serial", "chardev:log"]);
         let line = format!("socket,id=line,path={console},abstract=on,server=on,wait=off");
         add(&["-chardev", &line, "-serial", "chardev:line"]);
+        let monitor = format!("socket,id=qmp,path={},abstract=on,server=on,wait=off", monitor_name(console));
+        add(&["-chardev", &monitor, "-mon", "chardev=qmp,mode=control"]);
+        if let Some(port) = self.incoming {
+            add(&["-incoming", &incoming_uri(port)]);
+        }
         if !self.reboots {
             add(&["-no-reboot"]);
         }
@@ -163,4 +185,12 @@ impl VmBuilder {
         assert!(status.success(), "tar: {status}");
         file
     }
+}
+
+fn monitor_name(console: &str) -> String {
+    format!("{console}-qmp")
+}
+
+fn incoming_uri(port: u16) -> String {
+    format!("tcp:127.0.0.1:{port}")
 }

@@ -17,9 +17,11 @@ mod builder;
 mod console;
 mod image;
 mod iperf;
+mod monitor;
 mod nic;
 mod seat;
 mod station;
+mod watch;
 
 use std::time::Duration;
 
@@ -30,8 +32,9 @@ pub use iperf::{median, throughput};
 pub use nic::Nic;
 pub use seat::{Member, Seat, all_reach};
 pub use station::{Job, Station, checksum_errors, reach, send};
+pub use watch::{Seen, Watch};
 
-use crate::Process;
+use crate::{Namespace, Process};
 use console::Console;
 
 /// How long a guest may take to its first sign of life: 3 s on an idle machine, and tests run side by side.
@@ -45,6 +48,10 @@ pub struct Vm {
     name: String,
     process: Process,
     console: Console,
+    ns: Namespace,
+    /// Where QEMU's monitor listens.
+    monitor: String,
+    incoming: Option<String>,
     /// The archive on its first disk is open as long as QEMU may open it again.
     _files: Option<std::fs::File>,
 }
@@ -89,6 +96,14 @@ impl Vm {
         self.console
             .run(timeout, script)
             .with_context(|| format!("{}: `{script}`\n{}", self.name, self.process))
+    }
+
+    /// Moves the running guest into `to`, which was started with [`VmBuilder::incoming`]; QEMU announces it there. Returns how long it
+    /// took. Its memory came along, so it is `to` that answers from now on.
+    pub fn migrate(&self, to: &Vm) -> anyhow::Result<Duration> {
+        use anyhow::Context as _;
+        let uri = to.incoming.as_ref().with_context(|| format!("{} awaits nobody", to.name))?;
+        monitor::Monitor::open(&self.ns, &self.monitor)?.migrate(uri)
     }
 
     /// Waits until the guest's agent says that it is there: after the start, and after each reboot.
