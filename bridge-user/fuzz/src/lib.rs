@@ -8,9 +8,10 @@ mod access;
 mod args;
 #[path = "../../src/helper/laws.rs"]
 pub mod laws;
+#[path = "../../src/datapath/name.rs"]
+mod name;
 
+/// As the modules know it.
 mod datapath {
-    #[path = "../../../src/datapath/name.rs"]
-    mod name;
-    pub use name::{BridgeName, InvalidBridgeName};
+    pub use super::name::{BridgeName, InvalidBridgeName};
 }

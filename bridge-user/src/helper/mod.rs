@@ -6,7 +6,7 @@
 //!
 //! 1. become the caller, with two capabilities in reserve and none in effect ([`privileges`]);
 //! 2. look at what it was given: arguments ([`args`]), QEMU's socket ([`qemu`]), the access list ([`access`], [`files`]);
-//! 3. connect to the controller with the one capability, make the TAP with the other, and give both up;
+//! 3. connect to the controller and make the TAP, each with what it takes, and give both capabilities up;
 //! 4. as nobody but the caller, ask the controller to attach the TAP ([`controller`]) and hand it to QEMU.
 //!
 //! Invariant: nothing is read from the environment, and no text of the caller becomes part of a path but a checked
@@ -54,7 +54,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(words: Vec<OsString>) -> Result<()> {
-    let mut privileges = Privileges::in_reserve()?;
+    let privileges = Privileges::in_reserve()?;
     let Args { bridge, fd, vnet_hdr } = args::parse(words)?;
     privileges::close_all_but(fd);
     let qemu = qemu::Socket::new(fd)?;
@@ -65,7 +65,7 @@ fn run(words: Vec<OsString>) -> Result<()> {
     let controller = privileges.connect(|| Controller::connect(&bridge))?;
     let uid = privileges.uid();
     let options = tap::TapOptions { owner: Some(uid), multi_queue: false, vnet_hdr };
-    let (tap, ifname) = privileges.net_admin(|| Ok(tap::open_new(&Loan::pattern(uid), &options)?))?;
+    let (tap, ifname) = privileges.make_tap(|| Ok(tap::open_new(&Loan::pattern(uid), &options)?))?;
     privileges.give_up()?;
     let loan = Loan { ifname, uid, limit: access.limit(), namespace: namespace::cookie()? };
     controller.attach(loan)?;

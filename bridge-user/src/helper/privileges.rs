@@ -13,8 +13,8 @@ use super::{Error, Result};
 
 /// The controller's socket is root's alone.
 const CONNECT: CapabilitySet = CapabilitySet::DAC_OVERRIDE;
-/// A TAP is made with it (`tun_set_iff`).
-const MAKE_TAP: CapabilitySet = CapabilitySet::NET_ADMIN;
+/// A TAP is made with the one (`tun_set_iff`); the other opens /dev/net/tun also where that is root's alone.
+const MAKE_TAP: CapabilitySet = CapabilitySet::NET_ADMIN.union(CapabilitySet::DAC_OVERRIDE);
 
 /// The caller, with up to two capabilities in reserve.
 pub struct Privileges {
@@ -52,14 +52,14 @@ impl Privileges {
         self.uid.as_raw()
     }
 
-    /// Does what needs the right to open root's socket, and gives that right up.
-    pub fn connect<T>(&mut self, act: impl FnOnce() -> Result<T>) -> Result<T> {
-        self.once(CONNECT, act)
+    /// Does what needs the right to open root's socket.
+    pub fn connect<T>(&self, act: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.with(CONNECT, act)
     }
 
-    /// Does what needs the right to make a TAP, and gives that right up.
-    pub fn net_admin<T>(&mut self, act: impl FnOnce() -> Result<T>) -> Result<T> {
-        self.once(MAKE_TAP, act)
+    /// Does what needs the right to make a TAP.
+    pub fn make_tap<T>(&self, act: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.with(MAKE_TAP, act)
     }
 
     /// Has nothing any more.
@@ -68,11 +68,10 @@ impl Privileges {
         self.keep(CapabilitySet::empty())
     }
 
-    fn once<T>(&mut self, capability: CapabilitySet, act: impl FnOnce() -> Result<T>) -> Result<T> {
-        // Where the installation did not give it, `act` says better than we could what fails for want of it.
-        self.keep(self.reserve & capability)?;
+    fn with<T>(&self, capabilities: CapabilitySet, act: impl FnOnce() -> Result<T>) -> Result<T> {
+        // Where the installation did not give one, `act` says better than we could what fails for want of it.
+        self.keep(self.reserve & capabilities)?;
         let outcome = act();
-        self.reserve -= capability;
         self.keep(CapabilitySet::empty())?;
         outcome
     }
