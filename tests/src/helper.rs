@@ -1,6 +1,6 @@
 //! The bridge helper, installed as an administrator does it and called as QEMU does it.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::fs;
 use std::io::IoSliceMut;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -15,7 +15,8 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, setsockopt, socketpair, sockopt,
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, setsockopt, socketpair,
+    sockopt,
 };
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 
@@ -78,7 +79,13 @@ impl Helper {
     }
 
     /// A command that runs in the namespace as an ordinary user, with the helper's `/etc`.
-    pub fn command(&self, ns: &Namespace, user: u32, program: &Path, words: &[&str]) -> Command {
+    pub fn command<A: AsRef<OsStr>>(
+        &self,
+        ns: &Namespace,
+        user: u32,
+        program: &Path,
+        words: &[A],
+    ) -> Command {
         let mut command = ns.command(program.to_str().expect("a path in UTF-8"), words);
         let own = CString::new(self.folder.join("etc").as_os_str().as_bytes()).expect("no zero in a path");
         let none = None::<&str>;
@@ -126,8 +133,8 @@ impl Helper {
 
     /// Asks for a TAP as QEMU does. What it said where there is none.
     pub fn tap(&self, ns: &Namespace, user: u32, words: &[&str]) -> Result<OwnedFd, String> {
-        let (ours, theirs) =
-            socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC).expect("a socket pair");
+        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)
+            .expect("a socket pair");
         let output = self.call_with(ns, user, words, &theirs);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         match output.status.code() {

@@ -9,8 +9,8 @@ mod lent {
 use std::os::fd::OwnedFd;
 
 use xbr_lab::{
-    GuestKind, Helper, Namespace, Node, Offloads, Rights, Segment, TapGuest, TapMode, TapsBy, USER, Xbr, ping,
-    tcp_transfer,
+    GuestKind, Helper, Namespace, Node, Offloads, Rights, Segment, TapGuest, TapMode, TapsBy, USER, Xbr,
+    ping, tcp_transfer,
 };
 
 const XBR: &str = env!("CARGO_BIN_EXE_xbr-under-test");

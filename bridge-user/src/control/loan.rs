@@ -29,7 +29,8 @@ impl Loan {
 
     /// Whether a TAP of this name was made for this user.
     pub fn is_of(ifname: &str, uid: u32) -> bool {
-        let number = ifname.strip_prefix("xu").and_then(|rest| rest.strip_prefix(&uid.to_string())?.strip_prefix('-'));
+        let number =
+            ifname.strip_prefix("xu").and_then(|rest| rest.strip_prefix(&uid.to_string())?.strip_prefix('-'));
         number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
     }
 }
@@ -41,9 +42,14 @@ mod tests {
     #[test]
     fn a_name_says_whose_it_is() {
         assert!(Loan::is_of("xu1000-0", 1000) && Loan::is_of("xu4294967294-31", u32::MAX - 1));
-        for (name, uid) in
-            [("xu1000-0", 100), ("xu1000-0", 0), ("xu1000-", 1000), ("xu1000", 1000), ("vm1", 1), ("xu1-0x", 1)]
-        {
+        for (name, uid) in [
+            ("xu1000-0", 100),
+            ("xu1000-0", 0),
+            ("xu1000-", 1000),
+            ("xu1000", 1000),
+            ("vm1", 1),
+            ("xu1-0x", 1),
+        ] {
             assert!(!Loan::is_of(name, uid), "{name} {uid}");
         }
         let longest = Loan::pattern(u32::MAX).replace("%d", "99");

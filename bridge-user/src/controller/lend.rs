@@ -48,7 +48,9 @@ impl Bridge {
         let message = match count {
             0 => format!("user {uid} may have no TAP on bridge {bridge} (limit {limit})"),
             1 => format!("user {uid} has a TAP on bridge {bridge} and may have no more (limit {limit})"),
-            _ => format!("user {uid} has {count} TAPs on bridge {bridge} and may have no more (limit {limit})"),
+            _ => {
+                format!("user {uid} has {count} TAPs on bridge {bridge} and may have no more (limit {limit})")
+            }
         };
         Err(Refusal::new(message, "end a guest, or let root raise `limit` in the access list").into())
     }

@@ -78,7 +78,9 @@ fn understand(answer: &[u8]) -> io::Result<Reply> {
     let message: Envelope<serde_json::Value> = serde_json::from_slice(answer)?;
     if message.version != VERSION {
         let theirs = message.version;
-        return Err(io::Error::other(format!("it speaks version {theirs} of the control protocol, not {VERSION}")));
+        return Err(io::Error::other(format!(
+            "it speaks version {theirs} of the control protocol, not {VERSION}"
+        )));
     }
     Ok(serde_json::from_value(message.body)?)
 }

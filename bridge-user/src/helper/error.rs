@@ -47,8 +47,12 @@ impl Error {
     /// What to do about it, if anything.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
-            Self::Args(_) => "QEMU calls it: -netdev bridge,id=n0,br=NAME,helper=/usr/lib/xbr/xbr-bridge-helper",
-            Self::Socket { .. } => "it wants one end of a socket pair (AF_UNIX, SOCK_STREAM), as QEMU makes it",
+            Self::Args(_) => {
+                "QEMU calls it: -netdev bridge,id=n0,br=NAME,helper=/usr/lib/xbr/xbr-bridge-helper"
+            }
+            Self::Socket { .. } => {
+                "it wants one end of a socket pair (AF_UNIX, SOCK_STREAM), as QEMU makes it"
+            }
             Self::List(access::Error::File(error)) => return Some(error.hint()),
             Self::List(access::Error::Unreadable(path)) => {
                 return Some(format!("let everybody read it: chmod 0644 {}", path.display()));
@@ -59,7 +63,9 @@ impl Error {
             }
             Self::NoBridge(_) => "`xbr show` lists the bridges",
             Self::NoController { bridge, .. } => {
-                return Some(format!("start it: systemctl start xbr@{bridge}, or xbr run --bridge {bridge} …"));
+                return Some(format!(
+                    "start it: systemctl start xbr@{bridge}, or xbr run --bridge {bridge} …"
+                ));
             }
             Self::NotPrivileged(_) => INSTALL,
             Self::Link(error) if error.is_permission() => INSTALL,

@@ -15,7 +15,8 @@ use crate::datapath::BridgeName;
 
 /// A command line, its words ended by zeroes.
 pub fn command_line(bytes: &[u8]) {
-    let words: Vec<_> = bytes.split(|byte| *byte == 0).map(|word| OsString::from_vec(word.to_vec())).collect();
+    let words: Vec<_> =
+        bytes.split(|byte| *byte == 0).map(|word| OsString::from_vec(word.to_vec())).collect();
     let parsed = match args::parse(words.clone()) {
         Ok(parsed) => parsed,
         Err(error) => return assert!(error.to_string().len() < 1000, "an error repeats the input: {error}"),

@@ -45,8 +45,9 @@ impl Socket {
     pub fn hand_over(self, tap: File) -> Result<()> {
         let (byte, fds) = ([0], [tap.as_raw_fd()]);
         let rights = [ControlMessage::ScmRights(&fds)];
-        let send =
-            || sendmsg::<()>(self.0.as_raw_fd(), &[IoSlice::new(&byte)], &rights, MsgFlags::MSG_NOSIGNAL, None);
+        let send = || {
+            sendmsg::<()>(self.0.as_raw_fd(), &[IoSlice::new(&byte)], &rights, MsgFlags::MSG_NOSIGNAL, None)
+        };
         let sent = loop {
             match send() {
                 Err(Errno::EINTR) => {}

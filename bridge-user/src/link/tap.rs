@@ -53,7 +53,8 @@ pub fn open_new(pattern: &str, options: &TapOptions) -> Result<(File, InterfaceN
     let tun = clone_device()?;
     let failed = |reason: Reason| Error::OpenTap { pattern: pattern.into(), reason };
     let text = set_interface(&tun, pattern, options).map_err(|errno| failed(errno.into()))?;
-    let name = text.parse().map_err(|_| failed(Reason::Answer("the kernel gave it no name that can be used")))?;
+    let name =
+        text.parse().map_err(|_| failed(Reason::Answer("the kernel gave it no name that can be used")))?;
     if let Some(owner) = options.owner {
         set_number(&tun, libc::TUNSETOWNER, owner).map_err(|errno| failed(errno.into()))?;
     }
@@ -86,7 +87,8 @@ fn set_interface(tun: &File, name: &str, options: &TapOptions) -> Result<String,
     // SAFETY: TUNSETIFF reads and writes one ifreq, which outlives the call.
     let result = unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETIFF, &mut request) };
     Errno::result(result)?;
-    let bytes: Vec<u8> = request.ifr_name.iter().map(|byte| *byte as u8).take_while(|byte| *byte != 0).collect();
+    let bytes: Vec<u8> =
+        request.ifr_name.iter().map(|byte| *byte as u8).take_while(|byte| *byte != 0).collect();
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 

@@ -119,7 +119,8 @@ fn a_lent_tap_is_shut_until_and_while_it_is_a_port() {
     let _tap = lab.ask().unwrap();
     let port = lab.bridge.port(PORT);
     assert_eq!((port["state"].as_str(), port["mtu"].as_u64()), (Some("forwarding"), Some(1500)), "{port}");
-    let ipv6 = lab.host().run(|| std::fs::read_to_string(format!("/proc/sys/net/ipv6/conf/{PORT}/disable_ipv6")));
+    let ipv6 =
+        lab.host().run(|| std::fs::read_to_string(format!("/proc/sys/net/ipv6/conf/{PORT}/disable_ipv6")));
     assert_eq!(ipv6.unwrap().trim(), "1");
     assert!(!lab.host().output(&format!("ip addr show dev {PORT}")).contains("inet"));
     // Let go, it is down again.

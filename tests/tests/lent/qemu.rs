@@ -4,9 +4,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use xbr_lab::vm::{Kernel, Member, Nic, Seat, Vm, all_reach, checksum_errors, require_guests};
 use xbr_lab::{Process, Rights, USER, require_privileges, require_program, wait_until};
 
-use crate::{Lab, PORT};
+use crate::{BYTES, Lab, PORT};
 
 const MAC: &str = "52:54:00:12:34:99";
 
@@ -14,7 +15,8 @@ const MAC: &str = "52:54:00:12:34:99";
 fn qemu(lab: &Lab, more: &[&str]) -> Command {
     let netdev = format!("bridge,id=n0,br={},helper={}", lab.bridge.name, lab.helper.program().display());
     let device = format!("virtio-net-pci,netdev=n0,mac={MAC}");
-    let mut words: Vec<_> = "-M q35 -accel tcg -cpu Nehalem -m 64 -nodefaults -display none".split(' ').collect();
+    let mut words: Vec<_> =
+        "-M q35 -accel tcg -cpu Nehalem -m 64 -nodefaults -display none".split(' ').collect();
     words.extend(["-netdev", &netdev, "-device", &device]);
     words.extend(more);
     lab.helper.command(lab.host(), USER, Path::new("qemu-system-x86_64"), &words)
@@ -51,6 +53,45 @@ fn qemu_that_gets_nothing_says_why() {
     let machine = Process::spawn(qemu(&lab, &["-S"]));
     assert!(!machine.wait(Duration::from_secs(20)).success());
     let said = machine.stderr_text();
-    assert!(said.contains("user 65534 may not use bridge") && said.contains("bridge helper failed"), "{said}");
+    assert!(
+        said.contains("user 65534 may not use bridge") && said.contains("bridge helper failed"),
+        "{said}"
+    );
+    lab.bridge.stop();
+}
+
+/// A guest that boots, started by root: the kernels' images are root's. The helper becomes its caller here too.
+#[test]
+fn a_guest_that_boots_reaches_everyone() {
+    if !require_guests(Kernel::Newest) {
+        return;
+    }
+    let mut lab = Lab::new(Rights::Setuid);
+    let (host, seat) = (lab.host().clone(), Seat(2));
+    let netdev = format!("bridge,br={},helper={}", lab.bridge.name, lab.helper.program().display());
+    let nic = Nic::netdev(&netdev).mac(seat.mac());
+    let vm = Vm::builder("lent")
+        .nic(nic)
+        .launch_by(&host, |qemu, words| lab.helper.command(&host, 0, Path::new(qemu), words));
+    vm.wait_ready();
+    seat.address(&vm, "eth0").unwrap();
+    lab.bridge.wait_forwarding();
+    let guest = Member::guest(&vm, seat);
+    for other in [lab.segment.guest(1), lab.segment.host(), lab.segment.outside()] {
+        all_reach(&[guest, other.into()], BYTES).unwrap();
+        assert_eq!(checksum_errors(other).unwrap(), 0, "at {}", other.ns.name());
+    }
+    assert_eq!(checksum_errors(&vm).unwrap(), 0);
+    assert_eq!(lab.bridge.station(seat.mac()).unwrap()["ifname"], "xu0-0");
+    lab.bridge.kill();
+    lab.bridge.restart("");
+    all_reach(&[Member::guest(&vm, seat), lab.segment.guest(1).into()], BYTES).unwrap();
+    drop(vm);
+    assert!(
+        wait_until(Duration::from_secs(4), || !lab.has_port("xu0-0")),
+        "{}",
+        lab.bridge.text("port show")
+    );
+    assert!(lab.bridge.station(seat.mac()).is_none());
     lab.bridge.stop();
 }

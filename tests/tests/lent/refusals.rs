@@ -146,7 +146,8 @@ fn descriptors_that_are_no_socket_of_qemus() {
     let said: Result<OwnedFd, String> = call(&lonely);
     assert!(said.unwrap_err().contains("1: xbr-bridge-helper: cannot hand the TAP over: "), "exit code 1");
     assert!(xbr_lab::wait_until(std::time::Duration::from_secs(4), || !lab.has_port(crate::PORT)));
-    let closed = lab.helper.command(lab.host(), USER, &lab.helper.program(), &[&own, "--fd=77"]).output().unwrap();
+    let closed =
+        lab.helper.command(lab.host(), USER, &lab.helper.program(), &[&own, "--fd=77"]).output().unwrap();
     let said = format!("2: {}", String::from_utf8_lossy(&closed.stderr));
     refused(&lab, Err(said), 2, "descriptor 77 is not open", &before);
     lab.bridge.stop();
@@ -186,7 +187,10 @@ fn without_rights_there_is_nothing() {
     let before = Snapshot::take(lab.host());
     let said = lab.ask().unwrap_err();
     // The loader says of LD_PRELOAD, which it does not even look at where the program has rights.
-    let own = said.lines().find(|line| line.starts_with("xbr-bridge-helper")).map(|line| format!("1: {line}\nhint: …"));
+    let own = said
+        .lines()
+        .find(|line| line.starts_with("xbr-bridge-helper"))
+        .map(|line| format!("1: {line}\nhint: …"));
     refused(&lab, Err(own.unwrap_or(said)), 1, "may not connect to /run/xbr/", &before);
     drop(lab.ask_as(0).expect("root needs no rights of the helper's"));
     lab.bridge.stop();
