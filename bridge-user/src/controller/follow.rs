@@ -140,7 +140,7 @@ impl Bridge {
     }
 
     /// The device is gone, and its attachments with it. The port waits for its return.
-    fn vanished(&mut self, id: PortId) -> Result<()> {
+    pub(super) fn vanished(&mut self, id: PortId) -> Result<()> {
         if let Some(member) = self.members.get(&id).filter(|member| is_lent(&member.record)) {
             self.forget_lent(id, member.ifindex)?;
             return self.choose_hooks();

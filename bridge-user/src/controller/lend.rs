@@ -28,6 +28,7 @@ impl Bridge {
             )
             .into());
         }
+        self.bury_lent()?;
         self.check_limit(loan)?;
         let link = checks::existing(&loan.ifname, &self.hands.links)?;
         check_tap(&link, loan)?;
@@ -36,6 +37,18 @@ impl Bridge {
             self.hands.links.set_mtu(link.index, mtu)?;
         }
         self.take_in_and_choose(|bridge| bridge.add_port(&loan.ifname, HookChoice::Auto, Origin::LENT))
+    }
+
+    /// A guest's successor may be here before the kernel's message of the end of its TAP, with the same name.
+    fn bury_lent(&mut self) -> Result<()> {
+        let lent = self.members.values().filter(|member| is_lent(&member.record));
+        let lent: Vec<_> = lent.map(|member| (member.id, member.ifindex)).collect();
+        for (id, ifindex) in lent {
+            if self.hands.links.by_index(ifindex)?.is_none() {
+                self.vanished(id)?;
+            }
+        }
+        Ok(())
     }
 
     fn check_limit(&self, loan: &Loan) -> Result<()> {

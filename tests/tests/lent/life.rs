@@ -110,6 +110,31 @@ fn a_guest_cannot_make_its_port_stay_nor_give_it_to_others() {
     lab.bridge.stop();
 }
 
+/// Guests come while others go, whose ends the controller is yet to hear of.
+#[test]
+fn guests_come_while_others_go() {
+    if !require_privileges() {
+        return;
+    }
+    let lab = Lab::new(Rights::Setuid);
+    let mut taps: Vec<_> = (0..8).map(|_| lab.ask().unwrap()).collect();
+    for round in 0..6 {
+        let old = std::mem::take(&mut taps);
+        std::thread::scope(|scope| {
+            // Each takes the kernel some milliseconds.
+            let going = scope.spawn(|| drop(old));
+            let come = |_| lab.ask().unwrap_or_else(|error| panic!("round {round}: {error}"));
+            taps = (0..8).map(come).collect();
+            going.join().unwrap();
+        });
+    }
+    assert_eq!(lab.bridge.json("port show").as_array().unwrap().len(), 3 + 8);
+    assert_eq!(lab.bridge.port(PORT)["flags"], serde_json::json!(["lent"]));
+    drop(taps);
+    assert!(wait_until(SOON, || lab.bridge.json("port show").as_array().unwrap().len() == 3));
+    lab.bridge.stop();
+}
+
 #[test]
 fn a_lent_tap_is_shut_until_and_while_it_is_a_port() {
     if !require_privileges() {
