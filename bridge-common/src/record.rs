@@ -72,6 +72,8 @@ impl Origin {
     /// Every step of taking it in was carried out. Where it is missing, a controller died on the way: what is
     /// written down was to be done, and may have been done or not.
     pub const COMPLETE: Self = Self(1 << 2);
+    /// A TAP that the bridge helper has made for a guest. The port ends with the device.
+    pub const LENT: Self = Self(1 << 3);
 
     /// All bits of `other` are set.
     pub const fn has(self, other: Self) -> bool {

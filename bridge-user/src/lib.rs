@@ -8,6 +8,7 @@ pub mod controller;
 pub mod datapath;
 pub mod doctor;
 mod error;
+pub mod helper;
 pub mod link;
 pub mod metrics;
 pub mod plan;

@@ -1,5 +1,6 @@
 //! Guests behind TAPs.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,7 +44,17 @@ impl TapGuest {
             }
             !busy
         });
-        let outside = opened.unwrap_or_else(|e| panic!("{}: TAP {dev}: {e}", ns.name()));
+        self.start(opened.unwrap_or_else(|e| panic!("{}: TAP {dev}: {e}", ns.name())));
+    }
+
+    /// The guest starts with a TAP that somebody else has opened for it.
+    #[track_caller]
+    pub fn plug_opened(&mut self, tap: OwnedFd) {
+        self.unplug();
+        self.start(Tap::from_fd(tap, self.inside.mode()).expect("a TAP"));
+    }
+
+    fn start(&mut self, outside: Tap) {
         if self.offloads == Offloads::Off {
             outside.set_offloads(false).expect("TUNSETOFFLOAD");
         }

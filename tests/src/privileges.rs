@@ -19,6 +19,17 @@ pub fn require_privileges() -> bool {
     skip(missing)
 }
 
+/// True when there is such a program. As [`require_privileges`] where there is none.
+#[track_caller]
+pub fn require_program(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if std::env::split_paths(&path).any(|folder| folder.join(name).is_file()) {
+        return true;
+    }
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "this test cannot run: there is no {name}");
+    skip(&format!("there is no {name}"))
+}
+
 fn missing() -> Option<&'static str> {
     if !nix::unistd::geteuid().is_root() {
         return Some("it needs root");

@@ -3,11 +3,12 @@
 use std::ffi::{c_int, c_short, c_uint};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::{Namespace, device, wait_until};
 
@@ -66,6 +67,17 @@ impl Tap {
         request.ifr_ifru.ifru_flags = flags as c_short;
         // SAFETY: TUNSETIFF reads and writes one ifreq.
         Errno::result(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &mut request) })?;
+        Self::configured(file, mode)
+    }
+
+    /// Takes a TAP that was opened by somebody else.
+    pub fn from_fd(fd: OwnedFd, mode: TapMode) -> io::Result<Tap> {
+        let flags = OFlag::from_bits_retain(fcntl(&fd, FcntlArg::F_GETFL)?);
+        fcntl(&fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+        Self::configured(fd.into(), mode)
+    }
+
+    fn configured(file: File, mode: TapMode) -> io::Result<Tap> {
         let tap = Tap { file, mode };
         if mode == TapMode::VnetHdr {
             // A persistent device remembers what its last user set.

@@ -64,7 +64,7 @@ struct Row {
     /// The device's index; the uplink's for the host.
     ifindex: u32,
     ifname: String,
-    /// Words of this row's own: `host`, `uplink`, `tap`, `created`, `configured`, `guard`.
+    /// Words of this row's own: `host`, `uplink`, `tap`, `created`, `configured`, `lent`, `guard`.
     flags: Vec<&'static str>,
     /// Bytes of payload.
     mtu: u32,
@@ -91,6 +91,7 @@ fn row(bridge: &str, row: &PortRow) -> Row {
         ("tap", row.record.origin.has(Origin::TAP)),
         ("created", row.record.undo.has(Undo::CREATED)),
         ("configured", row.record.origin.has(Origin::CONFIGURED)),
+        ("lent", row.record.origin.has(Origin::LENT)),
         ("guard", row.port.flags.has(PortFlags::GUARD)),
     ];
     Row {

@@ -36,6 +36,11 @@ pub enum ReadError {
 }
 
 impl Frames {
+    /// The user who connected, as the kernel noted it then.
+    pub fn peer(&self) -> io::Result<u32> {
+        Ok(self.0.get_ref().peer_cred()?.uid())
+    }
+
     /// The next message; `None` when the other side hung up.
     pub async fn read<T: DeserializeOwned>(&mut self) -> Result<Option<T>, ReadError> {
         let Some(bytes) = self.0.next().await else { return Ok(None) };

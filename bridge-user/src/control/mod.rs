@@ -2,6 +2,7 @@
 
 pub mod client;
 mod codec;
+mod loan;
 pub mod protocol;
 
 pub use codec::{Frames, ReadError, frames};

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use super::loan::Loan;
 use crate::link::InterfaceName;
 
 /// The version of this protocol. Both sides refuse another one.
@@ -79,6 +80,8 @@ pub enum Request {
         /// Which.
         ifname: InterfaceName,
     },
+    /// Attach a TAP that the bridge helper has made, until its guest ends. All that a user other than root can ask for.
+    Lend(Loan),
     /// Write a static station.
     FdbAdd {
         /// Its address, as text.

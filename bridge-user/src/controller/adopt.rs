@@ -7,6 +7,7 @@ use bridge_common::{
 
 use super::{
     Bridge, checks,
+    lend::is_lent,
     ports::{chosen, recorded},
 };
 use crate::{
@@ -37,6 +38,10 @@ impl Bridge {
                 None if !record.origin.has(Origin::COMPLETE) => {
                     self.hands.tables.set_record(id, PortRecord::default())?;
                 }
+                None if is_lent(&record) => {
+                    let ifindex = self.hands.tables.port(id)?.ifindex;
+                    self.forget_lent(id, ifindex)?;
+                }
                 None => {
                     self.absent.insert(id, record);
                 }
@@ -53,6 +58,10 @@ impl Bridge {
             && let Some(link) = self.hands.links.by_index(port.ifindex)?
         {
             return Ok(Some(link));
+        }
+        if is_lent(record) {
+            // What has its name now is another guest's, and has a helper who asks for it.
+            return Ok(None);
         }
         match record.name().parse::<InterfaceName>() {
             Ok(name) => Ok(self.hands.links.get(&name)?),

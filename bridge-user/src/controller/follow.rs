@@ -2,7 +2,7 @@
 
 use bridge_common::{PortId, record::Undo};
 
-use super::Bridge;
+use super::{Bridge, lend::is_lent};
 use crate::{
     Result,
     control::Event,
@@ -76,6 +76,9 @@ impl Bridge {
 
     fn port_changed(&mut self, id: PortId, link: &Link) -> Result<()> {
         let Some(old) = self.members.get(&id).cloned() else { return Ok(()) };
+        if self.is_abandoned(id, link) {
+            return Ok(self.hands.links.delete(link.index)?);
+        }
         let mut new = old.clone();
         new.mtu = link.mtu;
         (new.up, new.carrier) = (link.up, link.carrier);
@@ -137,7 +140,11 @@ impl Bridge {
     }
 
     /// The device is gone, and its attachments with it. The port waits for its return.
-    fn vanished(&mut self, id: PortId) -> Result<()> {
+    pub(super) fn vanished(&mut self, id: PortId) -> Result<()> {
+        if let Some(member) = self.members.get(&id).filter(|member| is_lent(&member.record)) {
+            self.forget_lent(id, member.ifindex)?;
+            return self.choose_hooks();
+        }
         let Some(member) = self.members.remove(&id) else { return Ok(()) };
         self.hands.tables.set_port_of(member.ifindex, None)?;
         self.hands.tables.set_port(id, Default::default())?;

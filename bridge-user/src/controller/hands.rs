@@ -125,7 +125,8 @@ impl Hands {
         Ok(self.tables.set_port_of(ifindex, None)?)
     }
 
-    fn forget(&mut self, id: PortId) -> Result<()> {
+    /// Forgets a port and every station behind it.
+    pub(super) fn forget(&mut self, id: PortId) -> Result<()> {
         self.flush(id)?;
         Ok(self.tables.set_record(id, PortRecord::default())?)
     }

@@ -41,7 +41,11 @@ impl Bridge {
     /// Brings one port to the hook that it should have.
     pub(super) fn choose_hook(&mut self, id: PortId) -> Result<()> {
         let Some(member) = self.members.get(&id).cloned() else { return Ok(()) };
-        let mut wanted = self.choice_for(&member)?;
+        let mut wanted = match self.choice_for(&member) {
+            // The kernel's message of its end is on its way, and no reason for another port to fail.
+            Err(Error::Link(error)) if error.is_gone() => return Ok(()),
+            other => other?,
+        };
         match (wanted.xdp, member.xdp.is_some()) {
             (true, false) => match self.raise(&member, wanted.guard) {
                 Ok(()) => {}

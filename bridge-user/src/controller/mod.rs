@@ -12,6 +12,7 @@ mod filters;
 mod follow;
 mod hands;
 mod hooks;
+mod lend;
 mod lock;
 mod ports;
 mod requests;

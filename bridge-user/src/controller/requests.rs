@@ -55,6 +55,7 @@ impl Bridge {
                 self.let_go(id)?;
                 self.choose_hooks()?;
             }
+            Request::Lend(loan) => self.lend(&loan)?,
             Request::FdbAdd { mac, vlan, ifname } => self.fdb_add(&mac, vlan, &ifname)?,
             Request::FdbDel { mac, vlan, ifname } => self.fdb_del(&mac, vlan, ifname.as_deref())?,
             Request::FdbFlush { ifname, vlan } => {

@@ -59,6 +59,12 @@ async fn talk(
             return Err(error.into());
         }
     };
+    let peer = frames.peer()?;
+    if !may_ask(peer, &request) {
+        let message = format!("user {peer} may not ask this of the controller");
+        frames.write(&Reply::Refused { message, hint: Some("try again with sudo".into()) }).await?;
+        return Ok(());
+    }
     if request == Request::Monitor {
         return monitor(frames, news).await;
     }
@@ -66,6 +72,13 @@ async fn talk(
     let (answer, answered) = oneshot::channel();
     asked.send(Asked { request, answer }).await?;
     Ok(frames.write(&answered.await?).await?)
+}
+
+/// The socket's mode lets only root in, and the bridge helper, which has opened it by a capability: it is trusted no
+/// further than it must be.
+fn may_ask(peer: u32, request: &Request) -> bool {
+    let own = nix::unistd::geteuid().as_raw();
+    peer == 0 || peer == own || matches!(request, Request::Lend(loan) if loan.uid == peer)
 }
 
 async fn monitor(mut frames: Frames, mut news: broadcast::Receiver<Event>) -> Result<(), Failure> {

@@ -9,6 +9,7 @@ mod detach;
 mod error;
 mod events;
 mod layout;
+mod name;
 mod pins;
 mod programs;
 mod slot;
@@ -19,7 +20,8 @@ mod way;
 
 pub use error::{Error, Result};
 pub use events::Events;
-pub use pins::{BridgeName, InvalidBridgeName, PinDir, bpffs};
+pub use name::{BridgeName, InvalidBridgeName};
+pub use pins::{PinDir, bpffs};
 pub use programs::{Attachment, Options, Programs, Start};
 pub use slot::Slot;
 pub use tables::{Station, Tables};

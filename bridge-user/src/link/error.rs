@@ -121,6 +121,8 @@ pub enum Error {
     NameTaken { name: InterfaceName },
     #[error("cannot create the TAP {name}: {reason}")]
     CreateTap { name: InterfaceName, reason: Reason },
+    #[error("cannot create a TAP {pattern}: {reason}")]
+    OpenTap { pattern: String, reason: Reason },
     #[error("cannot destroy the TAP {name}: it is no TAP")]
     NotTap { name: InterfaceName },
     #[error("cannot destroy the TAP {name}: {reason}")]
@@ -174,6 +176,7 @@ impl Error {
             | Self::DeleteFilter { reason, .. }
             | Self::TunDevice { reason }
             | Self::CreateTap { reason, .. }
+            | Self::OpenTap { reason, .. }
             | Self::DestroyTap { reason, .. }
             | Self::Features { reason, .. }
             | Self::SetFeature { reason, .. }

@@ -9,10 +9,15 @@ use super::{InterfaceName, Reason};
 
 /// `struct ifreq` for this name, all else zero.
 pub fn request(name: &InterfaceName) -> libc::ifreq {
+    request_text(name.as_str())
+}
+
+/// The same for a text that need not be a name, such as a pattern; at most 15 bytes of it are kept.
+pub fn request_text(text: &str) -> libc::ifreq {
     // SAFETY: ifreq is plain old data, for which all zeroes is a valid value.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    // A name has at most 15 bytes, so the closing zero stays.
-    for (to, from) in request.ifr_name.iter_mut().zip(name.as_str().bytes()) {
+    // The closing zero stays.
+    for (to, from) in request.ifr_name.iter_mut().take(libc::IFNAMSIZ - 1).zip(text.bytes()) {
         *to = from as libc::c_char;
     }
     request

@@ -1,11 +1,11 @@
-//! Persistent TAPs for guests.
+//! TAPs for guests.
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
 
-use super::ioctl::request;
+use super::ioctl::request_text;
 use super::{Error, InterfaceName, Links, Reason, Result};
 
 /// How a TAP is made. Who opens it later may ask for other options, and gets them where the kernel allows it.
@@ -33,20 +33,38 @@ impl TapOptions {
 /// Makes a TAP that stays until it is destroyed, in the network namespace of the calling thread. It is down,
 /// and stays down until somebody sets it up. An interface of that name is an error, also when it is a TAP.
 pub fn create(name: &InterfaceName, options: &TapOptions) -> Result<()> {
-    // The device belongs to the namespace of whoever opens this file (tun_chr_open).
-    let tun = OpenOptions::new().read(true).write(true).open("/dev/net/tun");
-    let tun = tun.map_err(|error| Error::TunDevice { reason: error.into() })?;
+    let tun = clone_device()?;
     let failed = |errno: Errno| match errno {
         // What IFF_TUN_EXCL says to a name that is taken (tun_set_iff).
         Errno::EBUSY => Error::NameTaken { name: name.clone() },
         errno => Error::CreateTap { name: name.clone(), reason: Reason::from(errno) },
     };
-    set_interface(&tun, name, options).map_err(failed)?;
+    set_interface(&tun, name.as_str(), options).map_err(failed)?;
     // If one of the next steps fails, the TAP vanishes with its file, since it is not persistent yet.
     if let Some(owner) = options.owner {
         set_number(&tun, libc::TUNSETOWNER, owner).map_err(failed)?;
     }
     set_number(&tun, libc::TUNSETPERSIST, 1).map_err(failed)
+}
+
+/// Makes a TAP that lives as long as the file that is returned, or a copy of it, is open. The kernel makes its name of the pattern,
+/// such as `tap%d`, with the first number that is free. It is down, and stays down until somebody sets it up.
+pub fn open_new(pattern: &str, options: &TapOptions) -> Result<(File, InterfaceName)> {
+    let tun = clone_device()?;
+    let failed = |reason: Reason| Error::OpenTap { pattern: pattern.into(), reason };
+    let text = set_interface(&tun, pattern, options).map_err(|errno| failed(errno.into()))?;
+    let name =
+        text.parse().map_err(|_| failed(Reason::Answer("the kernel gave it no name that can be used")))?;
+    if let Some(owner) = options.owner {
+        set_number(&tun, libc::TUNSETOWNER, owner).map_err(|errno| failed(errno.into()))?;
+    }
+    Ok((tun, name))
+}
+
+/// The device belongs to the namespace of whoever opens this file (`tun_chr_open`).
+fn clone_device() -> Result<File> {
+    let tun = OpenOptions::new().read(true).write(true).open("/dev/net/tun");
+    tun.map_err(|error| Error::TunDevice { reason: error.into() })
 }
 
 /// Destroys a TAP, also one that a guest still has open. Nothing but a TAP is touched.
@@ -62,12 +80,16 @@ pub fn destroy(links: &Links, name: &InterfaceName) -> Result<()> {
     })
 }
 
-fn set_interface(tun: &File, name: &InterfaceName, options: &TapOptions) -> Result<(), Errno> {
-    let mut request = request(name);
+/// TUNSETIFF. Returns the name that the device has.
+fn set_interface(tun: &File, name: &str, options: &TapOptions) -> Result<String, Errno> {
+    let mut request = request_text(name);
     request.ifr_ifru.ifru_flags = options.flags() as libc::c_short;
     // SAFETY: TUNSETIFF reads and writes one ifreq, which outlives the call.
     let result = unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETIFF, &mut request) };
-    Errno::result(result).map(drop)
+    Errno::result(result)?;
+    let bytes: Vec<u8> =
+        request.ifr_name.iter().map(|byte| *byte as u8).take_while(|byte| *byte != 0).collect();
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// TUNSETOWNER and TUNSETPERSIST, which take their argument by value.
@@ -81,6 +103,7 @@ fn set_number(tun: &File, command: libc::Ioctl, number: u32) -> Result<(), Errno
 pub(super) mod tests {
     use super::*;
     use crate::link::Tun;
+    use crate::link::ioctl::request;
     use crate::link::testing::{in_new_namespace, links_with_veth, name};
 
     /// Opens an existing TAP as a guest would, which may change its options.
@@ -138,6 +161,26 @@ pub(super) mod tests {
                 );
             }
             assert_eq!(links.list().unwrap().len(), 4);
+        });
+    }
+
+    #[test]
+    fn a_new_tap_gets_the_first_free_name_and_goes_with_its_file() {
+        in_new_namespace(|| {
+            let links = Links::open().unwrap();
+            let options = TapOptions { owner: Some(1000), vnet_hdr: true, ..TapOptions::default() };
+            let (first, name0) = open_new("xu1000-%d", &options).unwrap();
+            let (_second, name1) = open_new("xu1000-%d", &options).unwrap();
+            assert_eq!((name0.as_str(), name1.as_str()), ("xu1000-0", "xu1000-1"));
+            let link = links.get(&name0).unwrap().unwrap();
+            let tun = link.tun.clone().unwrap();
+            assert!(tun.tap && tun.vnet_hdr && !tun.persist && tun.owner == Some(1000), "{tun:?}");
+            assert!(!link.up && !link.carrier);
+            drop(first);
+            assert_eq!(links.get(&name0).unwrap(), None);
+            assert!(links.get(&name1).unwrap().is_some());
+            let (_third, name2) = open_new("xu4294967294-%d", &options).unwrap();
+            assert_eq!(name2.as_str(), "xu4294967294-0");
         });
     }
 

@@ -116,12 +116,18 @@ impl VmBuilder {
     /// Starts QEMU in this namespace and leaves the waiting to the caller, who may start others meanwhile.
     #[track_caller]
     pub fn launch(self, ns: &Namespace) -> Vm {
+        self.launch_by(ns, |qemu, arguments| ns.command(qemu, arguments))
+    }
+
+    /// The same with a command that the caller makes of QEMU's name and its arguments.
+    #[track_caller]
+    pub fn launch_by(self, ns: &Namespace, command: impl FnOnce(&str, &[String]) -> Command) -> Vm {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let console =
             format!("xbr-{}-{}-{}", std::process::id(), self.name, NUMBER.fetch_add(1, Ordering::Relaxed));
         let files = (!self.files.is_empty()).then(|| self.archive());
         let arguments = self.command_line(&console, files.as_ref());
-        let process = Process::spawn(ns.command("qemu-system-x86_64", arguments));
+        let process = Process::spawn(command("qemu-system-x86_64", &arguments));
         let stream = connect(ns, &console).unwrap_or_else(|e| panic!("{}: {e}\n{process}", self.name));
         Vm {
             name: self.name,

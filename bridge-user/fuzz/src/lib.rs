@@ -1,0 +1,17 @@
+//! The pure modules of the bridge helper, by their paths: as a dependency, bridge-user would bring its BPF programs
+//! and all of its libraries along.
+#![allow(dead_code)]
+
+#[path = "../../src/helper/access.rs"]
+mod access;
+#[path = "../../src/helper/args.rs"]
+mod args;
+#[path = "../../src/helper/laws.rs"]
+pub mod laws;
+#[path = "../../src/datapath/name.rs"]
+mod name;
+
+/// As the modules know it.
+mod datapath {
+    pub use super::name::{BridgeName, InvalidBridgeName};
+}
