@@ -72,6 +72,10 @@ impl Origin {
     /// Every step of taking it in was carried out. Where it is missing, a controller died on the way: what is
     /// written down was to be done, and may have been done or not.
     pub const COMPLETE: Self = Self(1 << 2);
+    /// Somebody else's TAP whose name matched a pattern; a start without such a pattern lets it go.
+    pub const ATTACHED: Self = Self(1 << 4);
+    /// The operator allows that frames go past rules, filters and queueing disciplines of others.
+    pub const BYPASS: Self = Self(1 << 5);
 
     /// All bits of `other` are set.
     pub const fn has(self, other: Self) -> bool {

@@ -2,10 +2,10 @@
 
 use bridge_common::{PortId, record::Undo};
 
-use super::Bridge;
+use super::{Bridge, attach::is_attached};
 use crate::{
     Result,
-    control::Event,
+    control::{Event, protocol::PortEvent},
     datapath::Slot,
     link::{Link, LinkEvent},
     plan::steps::Member,
@@ -20,10 +20,13 @@ impl Bridge {
                 Some(link) => self.link_changed(&link),
                 None => Ok(()),
             },
-            LinkEvent::Gone { index, .. } => match self.port_at(index) {
-                Some(id) => self.vanished(id),
-                None => Ok(()),
-            },
+            LinkEvent::Gone { index, .. } => {
+                self.forget_declined(index);
+                match self.port_at(index) {
+                    Some(id) => self.vanished(id),
+                    None => Ok(()),
+                }
+            }
             LinkEvent::Overrun => self.look_again(),
         }
     }
@@ -46,7 +49,7 @@ impl Bridge {
         Ok(())
     }
 
-    fn port_at(&self, ifindex: u32) -> Option<PortId> {
+    pub(super) fn port_at(&self, ifindex: u32) -> Option<PortId> {
         self.members.values().find(|member| member.ifindex == ifindex).map(|member| member.id)
     }
 
@@ -70,7 +73,7 @@ impl Bridge {
                 self.tell_port(Event::PortAdded, id, "the device is back");
                 self.choose_hooks()
             }
-            None => Ok(()),
+            None => self.attach_if_wanted(link),
         }
     }
 
@@ -94,6 +97,10 @@ impl Bridge {
             self.members.insert(id, new.clone());
         }
         self.tell_changes(&old, &new);
+        if self.let_go_if_taken(id, link)? {
+            // One that has another name now may be wanted under that.
+            return Ok(());
+        }
         if old.forwards() && !new.forwards() {
             self.flush_learned(id)?;
         }
@@ -147,10 +154,19 @@ impl Bridge {
         for slot in [Slot::Ingress, Slot::Egress, Slot::Xdp] {
             self.hands.pins.unpin(id, slot)?;
         }
-        self.absent.insert(id, member.record);
-        self.said.remove(&id);
+        self.forget_port(id);
         self.flush_learned(id)?;
-        self.tell_port(Event::PortDown, id, "the device is gone");
+        if is_attached(&member.record) {
+            // The next one of this name is another guest's, as far as anybody knows.
+            self.hands.forget(id)?;
+            let detail = "the device is gone".into();
+            let event = Event::PortRemoved(PortEvent { ifname: member.name.to_string(), detail });
+            tracing::info!(?event);
+            self.tell(event);
+        } else {
+            self.absent.insert(id, member.record);
+            self.tell_port(Event::PortDown, id, "the device is gone");
+        }
         self.choose_hooks()
     }
 }

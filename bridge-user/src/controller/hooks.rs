@@ -8,7 +8,7 @@ use crate::{
     Error, Refusal, Result,
     control::{Event, protocol::HookChoice},
     datapath::{self, Slot},
-    link::{hardware, offload},
+    link::{Link, hardware, offload},
     plan::{
         act::{Act, Step, backwards},
         hook::{self, Chosen},
@@ -31,11 +31,28 @@ impl Bridge {
         let link = self.link_of(member)?;
         let choice = chosen(&member.record);
         let driver = hardware::driver(&link.name)?.map(|driver| driver.name);
+        let mut wanted = self.rules_for(member, choice, &link, driver.as_deref())?;
+        if wanted.xdp
+            && choice == HookChoice::Auto
+            && let Some(why) = self.keeps_from_xdp(member)?
+        {
+            wanted = Chosen { xdp: false, guard: false, why };
+        }
+        Ok(wanted)
+    }
+
+    fn rules_for(
+        &self,
+        member: &Member,
+        choice: HookChoice,
+        link: &Link,
+        driver: Option<&str>,
+    ) -> Result<Chosen> {
         if member.id == PortId::UPLINK {
             let any = self.members.values().any(|member| member.id.is_guest() && member.xdp.is_some());
-            return Ok(hook::uplink(choice, &link, driver.as_deref(), any)?);
+            return Ok(hook::uplink(choice, link, driver, any)?);
         }
-        Ok(hook::choose(choice, &link, driver.as_deref())?)
+        Ok(hook::choose(choice, link, driver)?)
     }
 
     /// Brings one port to the hook that it should have.

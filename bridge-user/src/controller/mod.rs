@@ -4,7 +4,9 @@
 //! what happens to their devices, frees the memory of expired stations, and answers questions.
 
 mod adopt;
+mod attach;
 mod bridge;
+mod bypass;
 mod checks;
 mod clear;
 mod fdb;
@@ -13,6 +15,7 @@ mod follow;
 mod hands;
 mod hooks;
 mod lock;
+mod networks;
 mod ports;
 mod requests;
 mod run;
@@ -20,6 +23,7 @@ mod server;
 mod sweep;
 
 pub use bridge::Bridge;
+pub use bypass::found;
 pub use checks::probe;
 pub use clear::clear;
 pub use run::run;

@@ -4,12 +4,14 @@ use super::{Finding, drivers};
 use crate::{
     control::protocol::HookChoice,
     link::{
-        Link,
+        Link, Qdisc,
         hardware::{Channels, Driver},
         offload::Feature,
     },
     plan::{
-        Chosen, hook,
+        Chosen,
+        bypass::Bypassed,
+        hook,
         validate::{self, Claims},
     },
 };
@@ -25,8 +27,10 @@ pub struct Device {
     pub channels: Option<Channels>,
     /// Its offloads.
     pub features: Vec<Feature>,
-    /// The kinds of its queueing disciplines.
-    pub qdiscs: Vec<String>,
+    /// Its queueing disciplines.
+    pub qdiscs: Vec<Qdisc>,
+    /// What its frames go past, or would go past, as a port; or why that cannot be told.
+    pub bypassed: Result<Vec<Bypassed>, String>,
     /// The bridge of xbr that has it.
     pub bridge: Option<String>,
 }
@@ -35,6 +39,7 @@ pub struct Device {
 pub fn device(device: &Device) -> Vec<Finding> {
     let mut findings = vec![identity(device), state(&device.link), queues(device)];
     findings.extend(others(device));
+    findings.extend(bypassed(device));
     findings.extend(roles(device));
     findings.push(native_xdp(device));
     findings.extend(offloads(device));
@@ -109,7 +114,7 @@ fn others(device: &Device) -> Vec<Finding> {
             .push(Finding::note("XDP", format!("a {mode} program is attached (id {}), {whose}", program.id)));
     }
     let classifiers: Vec<_> =
-        device.qdiscs.iter().filter(|kind| matches!(kind.as_str(), "clsact" | "ingress")).cloned().collect();
+        device.qdiscs.iter().filter(|qdisc| qdisc.is_for_filters()).map(|qdisc| qdisc.kind.clone()).collect();
     if !classifiers.is_empty() {
         let kinds = classifiers.join(", ");
         findings
@@ -122,10 +127,30 @@ fn others(device: &Device) -> Vec<Finding> {
     findings
 }
 
+/// What frames go past because xbr is there, or would go past.
+fn bypassed(device: &Device) -> Vec<Finding> {
+    let bypassed = match &device.bypassed {
+        Ok(bypassed) => bypassed,
+        Err(why) => return vec![Finding::problem("bypass", why)],
+    };
+    let port = device.bridge.is_some();
+    let finding = |Bypassed { what, see, by_xdp_only }: &Bypassed| {
+        let would = if port { "" } else { "would " };
+        let goes = if port { "goes" } else { "go" };
+        let (which, end) = match by_xdp_only {
+            true => ("what XDP redirects to it", ""),
+            false => ("what xbr forwards from it", if port { "" } else { " (refused without --allow-bypass)" }),
+        };
+        let text = format!("{what}: {which} {would}{goes} past that{end}; see it with `{see}`");
+        if port && !by_xdp_only { Finding::problem("bypass", text) } else { Finding::note("bypass", text) }
+    };
+    bypassed.iter().map(finding).collect()
+}
+
 /// What it can be, and which hook it would get.
 fn roles(device: &Device) -> Vec<Finding> {
     let link = &device.link;
-    let claims = Claims { bridge: None, own_xdp: device.bridge.is_some() };
+    let claims = Claims { bridge: None, own: device.bridge.is_some(), own_xdp: device.bridge.is_some() };
     let uplink = match validate::uplink(link, &claims) {
         Err(refusal) => Finding::note("as uplink", format!("no: {}", refusal.message)),
         Ok(_) => {
@@ -218,7 +243,8 @@ mod tests {
             driver: Some(Driver { name: driver.into(), version: String::new(), bus: "0000:00:03.0".into() }),
             channels: Some(Channels { rx: 0, tx: 0, combined: 4, max_rx: 0, max_tx: 0, max_combined: 8 }),
             features: features.iter().map(feature).collect(),
-            qdiscs: vec!["fq_codel".into(), "clsact".into()],
+            qdiscs: ["fq_codel", "clsact"].map(|kind| Qdisc { kind: kind.into(), handle: 0 }).into(),
+            bypassed: Ok(Vec::new()),
             bridge: None,
         };
         let line = |finding: Finding| format!("{:?} {}: {}\n", finding.level, finding.subject, finding.text);
