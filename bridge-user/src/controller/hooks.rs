@@ -21,7 +21,11 @@ impl Bridge {
     pub(super) fn choose_hooks(&mut self) -> Result<()> {
         let guests: Vec<_> = self.members.keys().copied().filter(|id| id.is_guest()).collect();
         for id in guests {
-            self.choose_hook(id)?;
+            match self.choose_hook(id) {
+                // Word of it is on its way, and it is no fault of the port that this is about.
+                Err(Error::Link(error)) if error.is_gone() => {}
+                outcome => outcome?,
+            }
         }
         self.choose_hook(PortId::UPLINK)
     }

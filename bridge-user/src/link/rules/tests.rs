@@ -37,7 +37,7 @@ fn comparisons_name_interfaces() {
             chain source { ether saddr 52:54:00:00:00:01 drop; }
             chain tagged { iifname \"xvm\" meta mark 0x316d7678 drop; }
         }
-        table ip t { chain other { iifname \"xvm4\" drop; } }");
+        table ip t { chain other { iifname \"xvm4\" drop; }; }");
         assert_eq!(chains("xvm1"), ["exact", "begins"]);
         assert_eq!(chains("xvm3"), ["begins", "negated"]);
         assert_eq!(chains("xvm4"), ["begins"], "other families are no concern of a bridge");
@@ -86,7 +86,7 @@ fn sets_and_maps_name_interfaces() {
 fn indexes_and_devices_of_chains_name_interfaces() {
     in_new_namespace(|| {
         let links = links_with_veth();
-        nft("table bridge t { chain f { iif \"a\" drop; oif { \"b\" } drop; } }
+        nft("table bridge t { chain f { iif \"a\" drop; oif { \"b\" } drop; }; }
             table netdev n {
                 chain one { type filter hook ingress device \"a\" priority 0; }
                 chain two { type filter hook ingress devices = { \"a\", \"b\" } priority 0; }
