@@ -8,7 +8,7 @@ use xbr_lab::{
 };
 
 const XBR: &str = env!("CARGO_BIN_EXE_xbr-under-test");
-const SOON: Duration = Duration::from_secs(4);
+const SOON: Duration = Duration::from_secs(10);
 const START: Duration = Duration::from_secs(20);
 const MIB: u64 = 1 << 20;
 
@@ -19,7 +19,11 @@ const RULES: [(&[&str], &[&str]); 6] = [
         &["of nftables chain bridge t f names vm1 (iifname)", "nft -a list chain bridge t f"],
     ),
     (
-        &["nft add table bridge t", "nft add chain bridge t f", "nft add rule bridge t f oifname { vm0, vm1 } drop"],
+        &[
+            "nft add table bridge t",
+            "nft add chain bridge t f",
+            "nft add rule bridge t f oifname { vm0, vm1 } drop",
+        ],
         &["of nftables chain bridge t f names vm1 (oifname)"],
     ),
     (
@@ -100,7 +104,10 @@ fn a_port_that_is_named_is_refused_in_every_way_in() {
         for verb in ["port add vm1", "tap add vm1", "port add vm1 --hook tc"] {
             contains(&refused(&host, &format!("{verb} --bridge {}", bridge.name)), words);
         }
-        contains(&bridge.text("doctor vm1"), &["-- bypass", words[0], "would go past that", "--allow-bypass"]);
+        contains(
+            &bridge.text("doctor vm1"),
+            &["-- bypass", words[0], "would go past that", "--allow-bypass"],
+        );
         let said = bridge.text("port add vm1 --allow-bypass");
         contains(&said, &["warning: ", words[0], "as allowed"]);
         contains(&bridge.text("doctor vm1"), &["!! bypass", words[0], "goes past that"]);
@@ -208,9 +215,7 @@ fn a_rule_that_comes_later_is_told() {
     let monitor = bridge.monitor();
     let host = &segment.host().ns;
     let tells = |monitor: &Process, words: &[&str]| {
-        let told = || {
-            monitor.stdout_text().lines().any(|line| words.iter().all(|word| line.contains(word)))
-        };
+        let told = || monitor.stdout_text().lines().any(|line| words.iter().all(|word| line.contains(word)));
         assert!(wait_until(SOON, told), "no event with {words:?}: {monitor}");
     };
     for (commands, words) in RULES {

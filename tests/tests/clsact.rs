@@ -197,7 +197,7 @@ fn the_end_leaves_the_devices_as_they_were() {
             let segment = veths();
             prepared(&segment, with_foreign);
             let before = snapshot(&segment, "none");
-            let bridge = Xbr::start(XBR, &segment, CLSACT);
+            let bridge = Xbr::start(XBR, &segment, &format!("{CLSACT} --allow-bypass"));
             bridge.wait_forwarding();
             everyone_talks(&segment, MIB).unwrap();
             let name = bridge.name.clone();

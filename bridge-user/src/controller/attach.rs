@@ -21,7 +21,7 @@ use crate::{
 
 /// Whoever makes a TAP makes its rules and queueing disciplines a moment later. Those that come within this
 /// time count as if they had been there before.
-const SETTLING: Duration = Duration::from_secs(2);
+const SETTLING: Duration = Duration::from_secs(5);
 
 /// What is known of TAPs whose names match.
 #[derive(Default)]
@@ -69,7 +69,9 @@ impl Bridge {
 
     /// Takes a device that is no port in, if it is a TAP that nobody else has and its name matches.
     pub(super) fn attach_if_wanted(&mut self, link: &Link) -> Result<()> {
-        if !link.is_tap() || !self.is_wanted(link.name.as_str()) || self.port_named(link.name.as_str()).is_some()
+        if !link.is_tap()
+            || !self.is_wanted(link.name.as_str())
+            || self.port_named(link.name.as_str()).is_some()
         {
             return Ok(());
         }
@@ -163,7 +165,7 @@ impl Bridge {
         } else {
             return Ok(false);
         }
-        self.choose_hooks()?;
+        self.choose_hook(PortId::UPLINK)?;
         Ok(true)
     }
 

@@ -97,7 +97,13 @@ pub fn devices(settings: &Settings, links: &Links, pins: &PinDir) -> Result<(Lin
 }
 
 /// Refuses a device whose frames would go past rules of others. One that is a port already forwards on.
-fn bypassed(settings: &Settings, link: &Link, hook: HookChoice, claims: &Claims, links: &Links) -> Result<()> {
+fn bypassed(
+    settings: &Settings,
+    link: &Link,
+    hook: HookChoice,
+    claims: &Claims,
+    links: &Links,
+) -> Result<()> {
     if !claims.own {
         bypass::check(links, &link.name, Some(link.index), hook, settings.allow_bypass)?;
     }

@@ -4,7 +4,7 @@ use bridge_common::{PortId, record::Undo};
 
 use super::{Bridge, attach::is_attached};
 use crate::{
-    Result,
+    Error, Result,
     control::{Event, protocol::PortEvent},
     datapath::Slot,
     link::{Link, LinkEvent},
@@ -17,7 +17,11 @@ impl Bridge {
         match event {
             // The message tells how the device was; another may be behind it in the queue.
             LinkEvent::Changed(link) => match self.hands.links.by_index(link.index)? {
-                Some(link) => self.link_changed(&link),
+                Some(link) => match self.link_changed(&link) {
+                    // It went meanwhile, of which word is on its way.
+                    Err(Error::Link(error)) if error.is_gone() => Ok(()),
+                    outcome => outcome,
+                },
                 None => Ok(()),
             },
             LinkEvent::Gone { index, .. } => {
@@ -167,6 +171,7 @@ impl Bridge {
             self.absent.insert(id, member.record);
             self.tell_port(Event::PortDown, id, "the device is gone");
         }
-        self.choose_hooks()
+        // The other guests' ports do not depend on this one.
+        self.choose_hook(PortId::UPLINK)
     }
 }

@@ -5,11 +5,7 @@
 
 use std::{fs, path::Path};
 
-use crate::{
-    Refusal, Result,
-    link::Links,
-    settings::Pattern,
-};
+use crate::{Refusal, Result, link::Links, settings::Pattern};
 
 /// Where libvirt keeps its networks, and what it calls the files.
 const PLACES: [(&str, &[&str]); 3] = [
@@ -42,9 +38,10 @@ fn refusal(pattern: &Pattern, sign: &str) -> Refusal {
 
 /// What tells of libvirt networks, if anything does. libvirt itself is not asked: it may be what waits for us.
 fn sign(root: &Path, links: &Links) -> Result<Option<String>> {
-    let bridge = links.list()?.into_iter().find(|link| {
-        link.is_kind("bridge") && link.name.as_str().starts_with("virbr")
-    });
+    let bridge = links
+        .list()?
+        .into_iter()
+        .find(|link| link.is_kind("bridge") && link.name.as_str().starts_with("virbr"));
     Ok(bridge.map(|link| format!("the bridge {}", link.name)).or_else(|| file(root)))
 }
 
@@ -53,9 +50,7 @@ fn file(root: &Path) -> Option<String> {
     let of_place = |(place, endings): (&str, &[&str])| {
         let entries = fs::read_dir(root.join(place)).ok()?;
         let mut files = entries.filter_map(|entry| Some(entry.ok()?.path()));
-        files.find(|path| {
-            path.extension().is_some_and(|ending| endings.iter().any(|one| ending == *one))
-        })
+        files.find(|path| path.extension().is_some_and(|ending| endings.iter().any(|one| ending == *one)))
     };
     PLACES.into_iter().find_map(of_place).map(|path| path.display().to_string())
 }

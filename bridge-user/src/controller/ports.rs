@@ -212,14 +212,18 @@ impl Bridge {
     pub(super) fn take_in_and_choose(&mut self, take_in: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
         let before: Vec<_> = self.members.keys().copied().collect();
         take_in(self)?;
-        if let Err(error) = self.choose_hooks() {
-            let new: Vec<_> = self.members.keys().copied().filter(|id| !before.contains(id)).collect();
+        let new: Vec<_> = self.members.keys().copied().filter(|id| !before.contains(id)).collect();
+        // The hooks of other guests' ports do not depend on this one; the uplink's does.
+        let mut outcome = Ok(());
+        for id in new.iter().copied().chain([PortId::UPLINK]) {
+            outcome = outcome.and_then(|()| self.choose_hook(id));
+        }
+        if outcome.is_err() {
             for id in new {
                 self.let_go(id)?;
             }
-            return Err(error);
         }
-        Ok(())
+        outcome
     }
 
     /// Lets a port go and leaves its device as it was found.

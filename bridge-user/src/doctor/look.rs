@@ -41,7 +41,8 @@ pub fn look(name: Option<&InterfaceName>) -> Result<(Machine, Vec<Device>)> {
         bridges: ports.iter().map(|(bridge, _)| bridge.clone()).collect(),
     };
     let rules = rules::list();
-    let devices = wanted.into_iter().map(|link| look_at(link, &links, &ports, &rules)).collect::<Result<_>>()?;
+    let devices =
+        wanted.into_iter().map(|link| look_at(link, &links, &ports, &rules)).collect::<Result<_>>()?;
     Ok((machine, devices))
 }
 

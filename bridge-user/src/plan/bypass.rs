@@ -91,7 +91,11 @@ fn qdisc(name: &InterfaceName, found: &Found) -> Option<Bypassed> {
     let plain = |kind: &str| PLAIN.contains(&kind) || found.default_qdisc.as_deref() == Some(kind);
     let chosen = found.qdiscs.iter().find(|qdisc| !qdisc.is_for_filters() && !plain(&qdisc.kind))?;
     Some(Bypassed {
-        what: format!("the queueing discipline {} {:x}: shapes what {name} sends", chosen.kind, chosen.handle >> 16),
+        what: format!(
+            "the queueing discipline {} {:x}: shapes what {name} sends",
+            chosen.kind,
+            chosen.handle >> 16
+        ),
         see: format!("tc qdisc show dev {name}"),
         by_xdp_only: true,
     })
@@ -104,7 +108,8 @@ pub fn refuse(name: &InterfaceName, bypassed: &[Bypassed], xdp: bool) -> Result<
     let Bypassed { what, see, .. } = first;
     if first.by_xdp_only {
         let message = format!("{what}, and what XDP redirects to {name} would go past it");
-        let hint = format!("take --hook {name}=tc, see it with `{see}`, or attach all the same: --allow-bypass");
+        let hint =
+            format!("take --hook {name}=tc, see it with `{see}`, or attach all the same: --allow-bypass");
         return Err(Refusal::new(message, hint));
     }
     let message = format!("{what}, and what xbr forwards from {name} would go past it");

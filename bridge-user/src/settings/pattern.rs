@@ -159,7 +159,8 @@ mod tests {
     fn patterns_match_as_in_a_shell() {
         let yes = [("xvm*", "xvm"), ("xvm*", "xvm10"), ("?vm", "xvm"), ("x[ab]1", "xb1"), ("x[a-c]", "xb")];
         let no = [("xvm*", "vm1"), ("?vm", "vm"), ("x[!ab]1", "xb1"), ("x[a-c]", "xd"), ("xvm", "xvm1")];
-        let odd = [("*a*b", "xaybb"), ("[]]", "]"), ("[!]]", "x"), ("[a-]", "-"), ("[^x]*", "yx"), ("**", "")];
+        let odd =
+            [("*a*b", "xaybb"), ("[]]", "]"), ("[!]]", "x"), ("[a-]", "-"), ("[^x]*", "yx"), ("**", "")];
         for (text, name) in yes.into_iter().chain(odd) {
             assert!(pattern(text).matches(name), "{text} {name}");
         }
@@ -170,10 +171,13 @@ mod tests {
 
     #[test]
     fn patterns_that_may_meet_libvirts_names() {
-        for text in ["vnet*", "*", "vnet0", "?net?", "v*7", "vnet[0-9]1", "vn*", "*9999", "[!x]*", "vnet???????????"] {
+        for text in
+            ["vnet*", "*", "vnet0", "?net?", "v*7", "vnet[0-9]1", "vn*", "*9999", "[!x]*", "vnet???????????"]
+        {
             assert!(pattern(text).matches_some_vnet(), "{text}");
         }
-        for text in ["xvm*", "vnet", "vnet*a", "vnet[!0-9]", "vnetx*", "[!v]*", "vnet????????????", "vnet-*"] {
+        for text in ["xvm*", "vnet", "vnet*a", "vnet[!0-9]", "vnetx*", "[!v]*", "vnet????????????", "vnet-*"]
+        {
             assert!(!pattern(text).matches_some_vnet(), "{text}");
         }
     }

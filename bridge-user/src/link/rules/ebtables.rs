@@ -120,7 +120,8 @@ pub fn parse(table: &str, entries: &[u8]) -> Vec<Rule> {
             continue;
         }
         number += 1;
-        let tests: Vec<_> = INTERFACES.into_iter().filter_map(|(key, at)| test(key, rest.get(at..)?)).collect();
+        let tests: Vec<_> =
+            INTERFACES.into_iter().filter_map(|(key, at)| test(key, rest.get(at..)?)).collect();
         if !tests.is_empty() {
             rules.push(Rule {
                 place: format!("rule {number} of ebtables chain {table} {chain}"),

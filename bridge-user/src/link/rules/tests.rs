@@ -45,7 +45,10 @@ fn comparisons_name_interfaces() {
         assert_eq!(chains("xv"), Vec::<String>::new());
         assert_eq!(chains("vm1"), Vec::<String>::new());
         let place = names("xvm1", None).remove(0);
-        assert!(place.starts_with("iifname rule ") && place.ends_with(" of nftables chain bridge t exact"), "{place}");
+        assert!(
+            place.starts_with("iifname rule ") && place.ends_with(" of nftables chain bridge t exact"),
+            "{place}"
+        );
     });
 }
 
@@ -103,7 +106,11 @@ fn indexes_and_devices_of_chains_name_interfaces() {
 #[test]
 fn ebtables_of_today_names_interfaces() {
     in_new_namespace(|| {
-        for words in ["-A FORWARD -i xvm2 -j DROP", "-A FORWARD -o xvn+ -j DROP", "-t nat -A PREROUTING -i xvm4 -j DROP"] {
+        for words in [
+            "-A FORWARD -i xvm2 -j DROP",
+            "-A FORWARD -o xvn+ -j DROP",
+            "-t nat -A PREROUTING -i xvm4 -j DROP",
+        ] {
             let command: Vec<_> = std::iter::once("ebtables-nft").chain(words.split(' ')).collect();
             assert!(try_run(&command), "{words}");
         }
