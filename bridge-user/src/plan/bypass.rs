@@ -66,7 +66,7 @@ fn filters(name: &InterfaceName, found: &Found) -> Vec<Bypassed> {
         let ours = |(at, own): &&(Direction, Filter)| {
             (*at, own.priority, own.chain) == (*direction, filter.priority, filter.chain)
         };
-        if is_own(filter) || (filter.handle == 0 && own.iter().any(|own| ours(own))) {
+        if is_own(filter) || (filter.handle == 0 && own.iter().any(ours)) {
             continue;
         }
         let (word, Filter { priority, kind, .. }) = (direction.word(), filter);
