@@ -155,7 +155,7 @@ fn a_tap_that_gets_a_master_is_let_go_at_once() {
         return;
     }
     for kind in [GuestKind::TapVnetHdr, GuestKind::Tap] {
-        for pause in [None, Some(Duration::from_millis(5)), Some(Duration::from_millis(300))] {
+        for when in ["at once", "after 5 ms", "as a port"] {
             let (mut segment, bridge) = segment(kind, "--attach vm*");
             let monitor = bridge.monitor();
             let host = segment.host().ns.clone();
@@ -166,18 +166,23 @@ fn a_tap_that_gets_a_master_is_let_go_at_once() {
             for number in [1, 2] {
                 segment.plug(number);
                 let name = format!("vm{number}");
-                if let Some(pause) = pause {
-                    std::thread::sleep(pause);
+                match when {
+                    "at once" => {}
+                    "after 5 ms" => std::thread::sleep(Duration::from_millis(5)),
+                    _ => becomes_port(&bridge, &name),
                 }
                 host.ip(&format!("link set {name} master br0"));
                 let began = Instant::now();
-                host.ip(&format!("link set {name} up"));
+                // Whoever finds it up need not set it up, and must not find it down later.
+                if when != "as a port" {
+                    host.ip(&format!("link set {name} up"));
+                }
                 is_port_no_more(&bridge, &name);
                 let bare = || no_program(&host, &name);
                 assert!(wait_until(SOON, bare), "{name} keeps programs");
-                eprintln!("{kind:?} {pause:?}: {name} is let go {:?} after", began.elapsed());
+                eprintln!("{kind:?} {when}: {name} is let go {:?} after", began.elapsed());
             }
-            if pause == Some(Duration::from_millis(300)) {
+            if when == "as a port" {
                 tells(&monitor, &["port-removed", "vm1", "it has a master now"]);
             }
             // Up, a member, with its own IPv6 as the kernel gives it, and working.
