@@ -74,6 +74,10 @@ impl Origin {
     pub const COMPLETE: Self = Self(1 << 2);
     /// A TAP that the bridge helper has made for a guest. The port ends with the device.
     pub const LENT: Self = Self(1 << 3);
+    /// Somebody else's TAP whose name matched a pattern; a start without such a pattern lets it go.
+    pub const ATTACHED: Self = Self(1 << 4);
+    /// The operator allows that frames go past rules, filters and queueing disciplines of others.
+    pub const BYPASS: Self = Self(1 << 5);
 
     /// All bits of `other` are set.
     pub const fn has(self, other: Self) -> bool {

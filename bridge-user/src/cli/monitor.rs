@@ -38,6 +38,7 @@ fn text(event: &Event) -> String {
         Event::PortRemoved(port) => format!("port removed {}", device(port)),
         Event::PortUp(port) => format!("port up {}", device(port)),
         Event::PortDown(port) => format!("port down {}", device(port)),
+        Event::PortRefused(port) => format!("port refused {}", device(port)),
         Event::PortChanged(port) => format!("port changed {}", device(port)),
         Event::Lost { count } => format!("lost {count} events"),
     }

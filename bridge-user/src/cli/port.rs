@@ -39,6 +39,9 @@ pub struct AddArgs {
     /// Where to attach; auto chooses by what the device can do
     #[arg(long, value_enum, default_value_t)]
     hook: HookChoice,
+    /// Attach it also where nftables, ebtables or tc of others have rules for it, which frames go past
+    #[arg(long)]
+    allow_bypass: bool,
 }
 
 /// Does it.
@@ -46,7 +49,9 @@ pub fn run(common: &Common, verb: PortVerb) -> Result<()> {
     let bridge = which::bridge(common.bridge.as_ref())?;
     let request = match verb {
         PortVerb::Show => return show(common, &bridge),
-        PortVerb::Add(args) => Request::PortAdd { ifname: args.name, hook: args.hook },
+        PortVerb::Add(AddArgs { name, hook, allow_bypass }) => {
+            Request::PortAdd { ifname: name, hook, allow_bypass }
+        }
         PortVerb::Del { name } => Request::PortDel { ifname: name },
     };
     controller::change(bridge.name(), &request)
@@ -64,7 +69,7 @@ struct Row {
     /// The device's index; the uplink's for the host.
     ifindex: u32,
     ifname: String,
-    /// Words of this row's own: `host`, `uplink`, `tap`, `created`, `configured`, `lent`, `guard`.
+    /// Words of this row's own: `host`, `uplink`, `tap`, `created`, `configured`, `lent`, `attached`, `guard`.
     flags: Vec<&'static str>,
     /// Bytes of payload.
     mtu: u32,
@@ -92,6 +97,7 @@ fn row(bridge: &str, row: &PortRow) -> Row {
         ("created", row.record.undo.has(Undo::CREATED)),
         ("configured", row.record.origin.has(Origin::CONFIGURED)),
         ("lent", row.record.origin.has(Origin::LENT)),
+        ("attached", row.record.origin.has(Origin::ATTACHED)),
         ("guard", row.port.flags.has(PortFlags::GUARD)),
     ];
     Row {

@@ -11,7 +11,7 @@ use crate::{
     control::protocol::TapOptions,
     datapath::BridgeName,
     link::InterfaceName,
-    settings::{DEFAULT_BRIDGE, FdbMax, HookRule, Owner, PortSettings, Settings},
+    settings::{DEFAULT_BRIDGE, FdbMax, HookRule, Owner, Pattern, PortSettings, Settings},
 };
 
 /// What to become. A flag that is given replaces the configuration file's value of the same name.
@@ -29,6 +29,12 @@ pub struct RunArgs {
     /// Attach a device that exists (repeatable)
     #[arg(long, value_name = "IFACE")]
     pub port: Vec<InterfaceName>,
+    /// Attach every TAP that somebody else makes and whose name matches, such as 'xvm*' (repeatable)
+    #[arg(long, value_name = "PATTERN")]
+    pub attach: Vec<Pattern>,
+    /// Attach ports also where nftables, ebtables or tc of others have rules for them, which frames go past
+    #[arg(long)]
+    pub allow_bypass: bool,
     /// Where to attach, for one port or for all: auto, xdp or tc (repeatable) [default: auto]
     #[arg(long, value_name = "[PORT=]HOOK")]
     pub hook: Vec<HookRule>,
@@ -117,6 +123,8 @@ impl RunArgs {
         let bridge = bridge.or(file.bridge.clone()).map_or_else(default, Ok)?;
         let mut settings = Settings::new(bridge, uplink);
         settings.ports = self.ports(&file)?;
+        settings.attach = if self.attach.is_empty() { file.attach.0.clone() } else { self.attach.clone() };
+        settings.allow_bypass = self.allow_bypass || file.allow_bypass.unwrap_or(false);
         settings.apply_hooks(if self.hook.is_empty() { &file.hook.0 } else { &self.hook })?;
         if let Some(seconds) = self.ageing_time.or(file.ageing_time) {
             settings.ageing_time = seconds;

@@ -45,6 +45,9 @@ pub struct AddArgs {
     /// Its MTU in bytes; the uplink's if not given
     #[arg(long, value_name = "BYTES")]
     mtu: Option<Mtu>,
+    /// Attach it also where nftables, ebtables or tc of others have rules for it, which frames go past
+    #[arg(long)]
+    allow_bypass: bool,
 }
 
 /// Does it.
@@ -58,10 +61,11 @@ pub fn run(common: &Common, verb: TapVerb) -> Result<()> {
 
 fn request(args: AddArgs) -> Result<Request, Refusal> {
     let options = TapOptions {
-        owner: args.owner.map(|owner| owner.resolve()).transpose()?,
+        owner: args.owner.as_ref().map(Owner::resolve).transpose()?,
         multi_queue: args.multi_queue,
         no_vnet_hdr: args.no_vnet_hdr,
         mtu: args.mtu.map(Mtu::bytes),
     };
-    Ok(Request::TapAdd { ifname: args.name, hook: args.hook, options })
+    let AddArgs { name: ifname, hook, allow_bypass, .. } = args;
+    Ok(Request::TapAdd { ifname, hook, options, allow_bypass })
 }

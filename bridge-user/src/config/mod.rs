@@ -6,6 +6,8 @@
 //! hook = ["auto", "eth0=tc"]            # or one text
 //! tap = ["vm1", "vm2"]                  # each a name, or a table with options of its own:
 //! port = ["veth1", { name = "eth1", hook = "xdp" }]
+//! attach = ["xvm*"]                     # TAPs that others make, by their names
+//! allow-bypass = false
 //! owner = "libvirt-qemu"                # for the TAPs that do not say it themselves,
 //! multi-queue = false                   # and so are these two
 //! no-vnet-hdr = false
@@ -40,7 +42,7 @@ use crate::{
     datapath::BridgeName,
     error::words,
     link::InterfaceName,
-    settings::{FdbMax, HookRule, Owner},
+    settings::{FdbMax, HookRule, Owner, Pattern},
 };
 
 /// What a file says. What it does not say is `None` or empty.
@@ -58,6 +60,10 @@ pub struct File {
     pub tap: OneOrMany<TapEntry>,
     /// Devices to attach.
     pub port: OneOrMany<PortEntry>,
+    /// Patterns for the names of TAPs that others make, and that are to be ports.
+    pub attach: OneOrMany<Pattern>,
+    /// Whether frames may go past rules, filters and queueing disciplines of others.
+    pub allow_bypass: Option<bool>,
     /// Who may open the TAPs that do not say it themselves.
     pub owner: Option<Owner>,
     /// Whether such TAPs have several queues.
@@ -141,12 +147,13 @@ mod tests {
         assert_eq!(file.tap.0.len(), 1);
         assert_eq!(file.port.0.len(), 2);
         assert_eq!(file.hook.0.len(), 2);
+        assert!(file.attach.0[0].matches("xvm7"));
         assert_eq!(file.metrics.unwrap().port(), 9473);
     }
 
     #[test]
     fn errors_name_line_and_key() {
-        insta::assert_snapshot!(why("uplink = \"eth0\"\nuplnk = 1\n"), @"x.toml, line 2, key uplnk: unknown field `uplnk`, expected one of `bridge`, `uplink`, `hook`, `tap`, `port`, `owner`, `multi-queue`, `no-vnet-hdr`, `ageing-time`, `fdb-max`, `metrics`, `keep`, `log`");
+        insta::assert_snapshot!(why("uplink = \"eth0\"\nuplnk = 1\n"), @"x.toml, line 2, key uplnk: unknown field `uplnk`, expected one of `bridge`, `uplink`, `hook`, `tap`, `port`, `attach`, `allow-bypass`, `owner`, `multi-queue`, `no-vnet-hdr`, `ageing-time`, `fdb-max`, `metrics`, `keep`, `log`");
         insta::assert_snapshot!(why("# a\n\nageing-time = \"x\"\n"), @r#"x.toml, line 3, key ageing-time: invalid type: string "x", expected u32"#);
         insta::assert_snapshot!(why("fdb-max = 0"), @"x.toml, line 1, key fdb-max: the FDB holds 1 to 16777216 stations");
         insta::assert_snapshot!(why("uplink = \"abcdefghijklmnop\""), @r#"x.toml, line 1, key uplink: the interface name "abcdefghijklmnop" has 16 bytes, and the kernel takes at most 15"#);

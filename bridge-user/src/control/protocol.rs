@@ -60,6 +60,9 @@ pub enum Request {
         ifname: InterfaceName,
         /// By which hook.
         hook: HookChoice,
+        /// Also where its frames go past rules, filters or queueing disciplines of others.
+        #[serde(default)]
+        allow_bypass: bool,
     },
     /// Let a port go and leave its device as it was found.
     PortDel {
@@ -74,6 +77,9 @@ pub enum Request {
         hook: HookChoice,
         /// How to make it.
         options: TapOptions,
+        /// Also where its frames go past rules of others.
+        #[serde(default)]
+        allow_bypass: bool,
     },
     /// Let a TAP go and delete it; only one that xbr made.
     TapDel {
@@ -160,6 +166,8 @@ pub enum Event {
     PortUp(PortEvent),
     /// A port does not forward.
     PortDown(PortEvent),
+    /// A device that was to be a port cannot be one; the detail says why.
+    PortRefused(PortEvent),
     /// Something about a port's device changed; the detail says what.
     PortChanged(PortEvent),
     /// More happened than was passed on.

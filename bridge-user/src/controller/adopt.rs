@@ -6,7 +6,9 @@ use bridge_common::{
 };
 
 use super::{
-    Bridge, checks,
+    Bridge,
+    attach::is_attached,
+    checks,
     lend::is_lent,
     ports::{chosen, recorded},
 };
@@ -24,6 +26,7 @@ impl Bridge {
     pub(super) fn adopt(&mut self, uplink: &Link) -> Result<()> {
         let records = self.hands.tables.records()?;
         let hook = recorded(self.settings.uplink_hook) as u16;
+        let bypass = self.settings.allow_bypass;
         if !records.iter().any(|(id, _)| *id == PortId::UPLINK) {
             // The former controller died before it had the uplink.
             self.take_in_uplink(uplink)?;
@@ -31,6 +34,13 @@ impl Bridge {
         for (id, mut record) in records {
             if id == PortId::UPLINK {
                 record.hook = hook;
+                record.origin = record.origin.with(Origin::BYPASS, bypass);
+            } else if is_attached(&record) {
+                record.origin = record.origin.with(Origin::BYPASS, bypass);
+                if self.has_vanished(id)? {
+                    self.forget_vanished(id)?;
+                    continue;
+                }
             }
             match self.find(id, &record)? {
                 Some(link) => self.adopt_port(id, record, &link)?,
@@ -143,7 +153,7 @@ impl Bridge {
             }
             self.let_go(id)?;
         }
-        Ok(())
+        self.drop_unwanted()
     }
 }
 

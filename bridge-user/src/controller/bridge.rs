@@ -9,7 +9,7 @@ use bridge_common::{
 };
 use tokio::sync::broadcast;
 
-use super::{checks, hands::Hands};
+use super::{attach::Attaching, checks, hands::Hands};
 use crate::{
     Error, Refusal, Result,
     control::{Event, protocol::PortEvent},
@@ -37,6 +37,9 @@ pub struct Bridge {
     pub(super) next_expiry: u64,
     /// The hook that each port was told to have, in words, so that only changes are said again.
     pub(super) said: BTreeMap<PortId, String>,
+    /// What frames of each port go past although nobody allowed it, as it was said.
+    pub(super) bypasses: BTreeMap<PortId, Vec<String>>,
+    pub(super) attaching: Attaching,
 }
 
 impl Bridge {
@@ -77,6 +80,8 @@ impl Bridge {
             news: broadcast::channel(NEWS_KEPT).0,
             next_expiry: 0,
             said: BTreeMap::new(),
+            bypasses: BTreeMap::new(),
+            attaching: Attaching::default(),
         };
         if way != wanted.way {
             bridge.notes.push(kept(way).into());
@@ -111,7 +116,9 @@ impl Bridge {
         if let Some(programs) = &mut self.hands.programs {
             programs.settle()?;
         }
-        Ok(())
+        self.attach_all()?;
+        // What was forwarding goes on, and its operator hears what it goes past.
+        if fresh { Ok(()) } else { self.rules_changed() }
     }
 
     pub(super) fn configure(&mut self, uplink_mac: Mac) -> Result<()> {

@@ -4,8 +4,10 @@ use std::fs;
 
 use bridge_common::PortId;
 
+use super::{bypass, networks};
 use crate::{
     Refusal, Result,
+    control::protocol::HookChoice,
     datapath::{BridgeName, PinDir, Slot, Tables, bpffs},
     link::{InterfaceName, Link, Links, hardware, namespace},
     plan::{
@@ -54,33 +56,58 @@ pub fn devices(settings: &Settings, links: &Links, pins: &PinDir) -> Result<(Lin
     home(pins)?;
     let uplink = existing(&settings.uplink, links)?;
     same_uplink(&uplink, links, pins)?;
-    let mut warnings = validate::uplink(&uplink, &claims(&uplink, pins)?)?;
+    networks::check(&settings.attach, links)?;
+    let claimed = claims(&uplink, pins)?;
+    let mut warnings = validate::uplink(&uplink, &claimed)?;
+    bypassed(settings, &uplink, settings.uplink_hook, &claimed, links)?;
     // That some port takes XDP is all that is not known yet, and no reason to refuse.
     hook::uplink(settings.uplink_hook, &uplink, driver(&uplink)?.as_deref(), true)?;
+    let mut check = |link: &Link, hook| -> Result<()> {
+        hook::choose(hook, link, driver(link)?.as_deref())?;
+        let claims = claims(link, pins)?;
+        warnings.extend(validate::port(link, &uplink, &claims)?);
+        bypassed(settings, link, hook, &claims, links)
+    };
+    let mut away = Vec::new();
     for port in &settings.ports {
         match &port.tap {
             Some(_) => {
                 let link = links.get(&port.ifname)?;
                 validate::tap(&port.ifname, link.as_ref())?;
                 if let Some(link) = link {
-                    hook::choose(port.hook, &link, driver(&link)?.as_deref())?;
-                    warnings.extend(validate::port(&link, &uplink, &claims(&link, pins)?)?);
+                    check(&link, port.hook)?;
+                } else if !is_known(pins, &port.ifname)? {
+                    bypass::check(links, &port.ifname, None, port.hook, settings.allow_bypass)?;
                 }
             }
             None => match links.get(&port.ifname)? {
                 None if is_known(pins, &port.ifname)? => {
                     let text = format!("{} is away: it is taken in when it comes back", port.ifname);
-                    warnings.push(Warning(text));
+                    away.push(Warning(text));
                 }
                 _ => {
                     let link = existing(&port.ifname, links)?;
-                    hook::choose(port.hook, &link, driver(&link)?.as_deref())?;
-                    warnings.extend(validate::port(&link, &uplink, &claims(&link, pins)?)?);
+                    check(&link, port.hook)?;
                 }
             },
         }
     }
+    warnings.extend(away);
     Ok((uplink, warnings))
+}
+
+/// Refuses a device whose frames would go past rules of others. One that is a port already forwards on.
+fn bypassed(
+    settings: &Settings,
+    link: &Link,
+    hook: HookChoice,
+    claims: &Claims,
+    links: &Links,
+) -> Result<()> {
+    if !claims.own {
+        bypass::check(links, &link.name, Some(link.index), hook, settings.allow_bypass)?;
+    }
+    Ok(())
 }
 
 fn driver(link: &Link) -> Result<Option<String>> {
@@ -148,6 +175,7 @@ fn claims(link: &Link, pins: &PinDir) -> Result<Claims> {
             continue;
         }
         let Some(id) = port_of(&tables, link)? else { continue };
+        claims.own |= own;
         if !own {
             claims.bridge = Some(other.bridge().to_string());
         } else if other.is_attached(id, Slot::Xdp) {

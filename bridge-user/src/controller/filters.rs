@@ -82,7 +82,7 @@ impl Hands {
 
     /// Gives the device a clsact qdisc, or takes it away unless somebody else's filters sit on it.
     pub(super) fn set_clsact(&self, name: &InterfaceName, index: u32, on: bool) -> Result<()> {
-        let there = self.links.qdiscs(index)?.iter().any(|kind| kind == "clsact");
+        let there = self.links.qdiscs(index)?.iter().any(|qdisc| qdisc.kind == "clsact");
         match (there, on) {
             (false, true) => Ok(self.links.add_clsact(index)?),
             (true, false) => {
@@ -105,7 +105,7 @@ impl Hands {
             return Ok(());
         }
         let qdiscs = self.links.qdiscs(member.ifindex)?;
-        let has = |wanted: &str| qdiscs.iter().any(|kind| kind == wanted);
+        let has = |wanted: &str| qdiscs.iter().any(|qdisc| qdisc.kind == wanted);
         if has("ingress") && member.id == PortId::UPLINK {
             let message =
                 format!("{0} has an ingress qdisc, beside which no clsact qdisc can be", member.name);

@@ -2,10 +2,10 @@
 
 use bridge_common::{PortId, record::Undo};
 
-use super::{Bridge, lend::is_lent};
+use super::{Bridge, attach::is_attached, lend::is_lent};
 use crate::{
-    Result,
-    control::Event,
+    Error, Result,
+    control::{Event, protocol::PortEvent},
     datapath::Slot,
     link::{Link, LinkEvent},
     plan::steps::Member,
@@ -17,13 +17,20 @@ impl Bridge {
         match event {
             // The message tells how the device was; another may be behind it in the queue.
             LinkEvent::Changed(link) => match self.hands.links.by_index(link.index)? {
-                Some(link) => self.link_changed(&link),
+                Some(link) => match self.link_changed(&link) {
+                    // It went meanwhile, of which word is on its way.
+                    Err(Error::Link(error)) if error.is_gone() => Ok(()),
+                    outcome => outcome,
+                },
                 None => Ok(()),
             },
-            LinkEvent::Gone { index, .. } => match self.port_at(index) {
-                Some(id) => self.vanished(id),
-                None => Ok(()),
-            },
+            LinkEvent::Gone { index, .. } => {
+                self.forget_declined(index);
+                match self.port_at(index) {
+                    Some(id) => self.vanished(id),
+                    None => Ok(()),
+                }
+            }
             LinkEvent::Overrun => self.look_again(),
         }
     }
@@ -46,7 +53,7 @@ impl Bridge {
         Ok(())
     }
 
-    fn port_at(&self, ifindex: u32) -> Option<PortId> {
+    pub(super) fn port_at(&self, ifindex: u32) -> Option<PortId> {
         self.members.values().find(|member| member.ifindex == ifindex).map(|member| member.id)
     }
 
@@ -70,7 +77,7 @@ impl Bridge {
                 self.tell_port(Event::PortAdded, id, "the device is back");
                 self.choose_hooks()
             }
-            None => Ok(()),
+            None => self.attach_if_wanted(link),
         }
     }
 
@@ -97,6 +104,10 @@ impl Bridge {
             self.members.insert(id, new.clone());
         }
         self.tell_changes(&old, &new);
+        if self.let_go_if_taken(id, link)? {
+            // One that has another name now may be wanted under that.
+            return Ok(());
+        }
         if old.forwards() && !new.forwards() {
             self.flush_learned(id)?;
         }
@@ -154,10 +165,20 @@ impl Bridge {
         for slot in [Slot::Ingress, Slot::Egress, Slot::Xdp] {
             self.hands.pins.unpin(id, slot)?;
         }
-        self.absent.insert(id, member.record);
-        self.said.remove(&id);
+        self.forget_port(id);
         self.flush_learned(id)?;
-        self.tell_port(Event::PortDown, id, "the device is gone");
-        self.choose_hooks()
+        if is_attached(&member.record) {
+            // The next one of this name is another guest's, as far as anybody knows.
+            self.hands.forget(id)?;
+            let detail = "the device is gone".into();
+            let event = Event::PortRemoved(PortEvent { ifname: member.name.to_string(), detail });
+            tracing::info!(?event);
+            self.tell(event);
+        } else {
+            self.absent.insert(id, member.record);
+            self.tell_port(Event::PortDown, id, "the device is gone");
+        }
+        // The other guests' ports do not depend on this one.
+        self.choose_hook(PortId::UPLINK)
     }
 }

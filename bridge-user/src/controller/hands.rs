@@ -80,6 +80,7 @@ impl Hands {
             Act::Detach(id, slot, ifindex) => self.take_out(*id, *slot, *ifindex),
             Act::Enter(id, ifindex) => Ok(self.tables.set_device(*id, Some(*ifindex))?),
             Act::Leave(id) => Ok(self.tables.set_device(*id, None)?),
+            Act::Free(name) => self.free(name),
             Act::Up(name) => Ok(self.links.set_up(self.index(name)?)?),
             Act::Down(name) => Ok(self.links.set_down(self.index(name)?)?),
             Act::Destroy(name) => Ok(tap::destroy(&self.links, name)?),
@@ -92,6 +93,16 @@ impl Hands {
             // In the kernel's words, as if it had been asked.
             link::Error::Get { name: name.clone(), reason: nix::errno::Errno::ENODEV.into() }.into()
         })
+    }
+
+    /// Somebody may have taken a device while we were at it. What has a master is not ours to set up.
+    fn free(&self, name: &InterfaceName) -> Result<()> {
+        match self.links.get(name)? {
+            Some(link) if link.master.is_some() => {
+                Err(Error::Controller(format!("{name} has got a master meanwhile")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Puts a program into a slot of a device, over our own if it is there.

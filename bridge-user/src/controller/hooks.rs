@@ -8,7 +8,7 @@ use crate::{
     Error, Refusal, Result,
     control::{Event, protocol::HookChoice},
     datapath::{self, Slot},
-    link::{hardware, offload},
+    link::{Link, hardware, offload},
     plan::{
         act::{Act, Step, backwards},
         hook::{self, Chosen},
@@ -21,7 +21,11 @@ impl Bridge {
     pub(super) fn choose_hooks(&mut self) -> Result<()> {
         let guests: Vec<_> = self.members.keys().copied().filter(|id| id.is_guest()).collect();
         for id in guests {
-            self.choose_hook(id)?;
+            match self.choose_hook(id) {
+                // Word of it is on its way, and it is no fault of the port that this is about.
+                Err(Error::Link(error)) if error.is_gone() => {}
+                outcome => outcome?,
+            }
         }
         self.choose_hook(PortId::UPLINK)
     }
@@ -31,11 +35,28 @@ impl Bridge {
         let link = self.link_of(member)?;
         let choice = chosen(&member.record);
         let driver = hardware::driver(&link.name)?.map(|driver| driver.name);
+        let mut wanted = self.rules_for(member, choice, &link, driver.as_deref())?;
+        if wanted.xdp
+            && choice == HookChoice::Auto
+            && let Some(why) = self.keeps_from_xdp(member)?
+        {
+            wanted = Chosen { xdp: false, guard: false, why };
+        }
+        Ok(wanted)
+    }
+
+    fn rules_for(
+        &self,
+        member: &Member,
+        choice: HookChoice,
+        link: &Link,
+        driver: Option<&str>,
+    ) -> Result<Chosen> {
         if member.id == PortId::UPLINK {
             let any = self.members.values().any(|member| member.id.is_guest() && member.xdp.is_some());
-            return Ok(hook::uplink(choice, &link, driver.as_deref(), any)?);
+            return Ok(hook::uplink(choice, link, driver, any)?);
         }
-        Ok(hook::choose(choice, &link, driver.as_deref())?)
+        Ok(hook::choose(choice, link, driver)?)
     }
 
     /// Brings one port to the hook that it should have.

@@ -4,7 +4,9 @@
 //! what happens to their devices, frees the memory of expired stations, and answers questions.
 
 mod adopt;
+mod attach;
 mod bridge;
+mod bypass;
 mod checks;
 mod clear;
 mod fdb;
@@ -14,6 +16,7 @@ mod hands;
 mod hooks;
 mod lend;
 mod lock;
+mod networks;
 mod ports;
 mod requests;
 mod run;
@@ -21,6 +24,7 @@ mod server;
 mod sweep;
 
 pub use bridge::Bridge;
+pub use bypass::found;
 pub use checks::probe;
 pub use clear::clear;
 pub use run::run;

@@ -38,31 +38,48 @@ pub(super) const fn chosen(record: &PortRecord) -> HookChoice {
 impl Bridge {
     pub(super) fn take_in_uplink(&mut self, link: &Link) -> Result<()> {
         let hook = recorded(self.settings.uplink_hook);
-        let member = Member::new(PortId::UPLINK, link, Origin::CONFIGURED, hook, None);
+        let origin = self.configured();
+        self.check_bypass(&link.name, Some(link.index), self.settings.uplink_hook, origin)?;
+        let member = Member::new(PortId::UPLINK, link, origin, hook, None);
         self.take_in(member)
+    }
+
+    /// The origin of what the settings name.
+    pub(super) fn configured(&self) -> Origin {
+        Origin::CONFIGURED.with(Origin::BYPASS, self.settings.allow_bypass)
     }
 
     /// A port of the settings, which may be there already.
     pub(super) fn take_in_configured(&mut self, port: &PortSettings) -> Result<()> {
+        let origin = self.configured();
         if let Some(id) = self.port_named(port.ifname.as_str()) {
             if let (true, Some(options)) = (self.absent.contains_key(&id), &port.tap) {
                 self.absent.remove(&id);
                 // Somebody deleted it while nobody watched. Its number stays, and so do static stations.
-                return self.make_tap(id, &port.ifname, port.hook, options, Origin::CONFIGURED);
+                return self.make_tap(id, &port.ifname, port.hook, options, origin);
             }
-            return self.update_record(id, |record| record.hook = recorded(port.hook) as u16);
+            return self.update_record(id, |record| {
+                record.hook = recorded(port.hook) as u16;
+                record.origin = record.origin.with(Origin::BYPASS, origin.has(Origin::BYPASS));
+            });
         }
         match &port.tap {
-            Some(options) => self.add_tap(&port.ifname, port.hook, options, Origin::CONFIGURED),
-            None => self.add_port(&port.ifname, port.hook, Origin::CONFIGURED),
+            Some(options) => self.add_tap(&port.ifname, port.hook, options, origin),
+            None => self.add_port(&port.ifname, port.hook, origin),
         }
     }
 
     /// Attaches a device that exists.
     pub(super) fn add_port(&mut self, name: &InterfaceName, hook: HookChoice, origin: Origin) -> Result<()> {
         let link = checks::existing(name, &self.hands.links)?;
-        self.check_port(&link)?;
-        self.take_in_guest(&link, hook, origin)
+        self.add_link(&link, hook, origin)
+    }
+
+    /// Attaches a device that was looked up.
+    pub(super) fn add_link(&mut self, link: &Link, hook: HookChoice, origin: Origin) -> Result<()> {
+        self.check_port(link)?;
+        self.check_bypass(&link.name, Some(link.index), hook, origin)?;
+        self.take_in_guest(link, hook, origin)
     }
 
     /// Makes a TAP and attaches it. One of that name that exists is taken as it is.
@@ -76,9 +93,9 @@ impl Bridge {
         let existing = self.hands.links.get(name)?;
         validate::tap(name, existing.as_ref())?;
         if let Some(link) = existing {
-            self.check_port(&link)?;
-            return self.take_in_guest(&link, hook, origin);
+            return self.add_link(&link, hook, origin);
         }
+        self.check_bypass(name, None, hook, origin)?;
         let id = self.free_number()?;
         self.hands.tables.clear_counters(id)?;
         self.make_tap(id, name, hook, options, origin)
@@ -195,20 +212,24 @@ impl Bridge {
     pub(super) fn take_in_and_choose(&mut self, take_in: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
         let before: Vec<_> = self.members.keys().copied().collect();
         take_in(self)?;
-        if let Err(error) = self.choose_hooks() {
-            let new: Vec<_> = self.members.keys().copied().filter(|id| !before.contains(id)).collect();
+        let new: Vec<_> = self.members.keys().copied().filter(|id| !before.contains(id)).collect();
+        // The hooks of other guests' ports do not depend on this one; the uplink's does.
+        let mut outcome = Ok(());
+        for id in new.iter().copied().chain([PortId::UPLINK]) {
+            outcome = outcome.and_then(|()| self.choose_hook(id));
+        }
+        if outcome.is_err() {
             for id in new {
                 self.let_go(id)?;
             }
-            return Err(error);
         }
-        Ok(())
+        outcome
     }
 
     /// Lets a port go and leaves its device as it was found.
     pub(super) fn let_go(&mut self, id: PortId) -> Result<()> {
         self.tell_port(Event::PortRemoved, id, "");
-        self.said.remove(&id);
+        self.forget_port(id);
         if let Some(member) = self.members.remove(&id) {
             self.hands.take_back(member.release());
         }

@@ -25,10 +25,11 @@ impl Bridge {
 
     fn carry_out(&mut self, request: Request) -> Result<Vec<String>> {
         match request {
-            Request::PortAdd { ifname, hook } => {
-                self.take_in_and_choose(|bridge| bridge.add_port(&ifname, hook, Origin::default()))?;
+            Request::PortAdd { ifname, hook, allow_bypass } => {
+                let origin = Origin::default().with(Origin::BYPASS, allow_bypass);
+                self.take_in_and_choose(|bridge| bridge.add_port(&ifname, hook, origin))?;
             }
-            Request::TapAdd { ifname, hook, options } => {
+            Request::TapAdd { ifname, hook, options, allow_bypass } => {
                 if self.port_named(ifname.as_str()).is_some() {
                     return Err(Refusal::new(
                         format!("{ifname} is a port of bridge {} already", self.settings.bridge),
@@ -36,10 +37,14 @@ impl Bridge {
                     )
                     .into());
                 }
-                self.take_in_and_choose(|bridge| bridge.add_tap(&ifname, hook, &options, Origin::default()))?;
+                let origin = Origin::default().with(Origin::BYPASS, allow_bypass);
+                self.take_in_and_choose(|bridge| bridge.add_tap(&ifname, hook, &options, origin))?;
             }
             Request::PortDel { ifname } => {
                 let id = self.guest_named(&ifname)?;
+                if let Some(member) = self.members.get(&id) {
+                    self.leave_alone(member.ifindex);
+                }
                 self.let_go(id)?;
                 self.choose_hooks()?;
             }

@@ -20,7 +20,7 @@ use crate::{
     Error, Result,
     control::{Reply, Request},
     datapath::{Events, PinDir, Start, Tables},
-    link::{LinkWatch, Links},
+    link::{LinkWatch, Links, RuleWatch},
     metrics,
     plan::Probe,
     settings::Settings,
@@ -29,6 +29,12 @@ use crate::{
 
 /// After a batch of events the ring is left alone for so long, so that a busy guest wakes us in batches.
 const EVENT_PAUSE: Duration = Duration::from_millis(20);
+
+/// After word of a change of rules nobody looks at them for so long: they change in batches.
+const RULES_PAUSE: Duration = Duration::from_millis(100);
+
+/// Longer than any controller lives.
+const NEVER: Duration = Duration::from_secs(30 * 365 * 86_400);
 
 /// How long the answers of open connections may take at the end.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -94,6 +100,7 @@ struct Senses {
     interrupt: Signal,
     terminate: Signal,
     watch: LinkWatch,
+    rules: RuleWatch,
     metrics: Option<metrics::Server>,
 }
 
@@ -107,6 +114,7 @@ impl Senses {
             interrupt: signal(SignalKind::interrupt()).map_err(Error::io("watch for SIGINT"))?,
             terminate: signal(SignalKind::terminate()).map_err(Error::io("watch for SIGTERM"))?,
             watch: LinkWatch::open()?,
+            rules: RuleWatch::open()?,
             metrics,
         })
     }
@@ -130,6 +138,7 @@ async fn attend(
 
     let mut second = interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut look_at_rules = None;
     let mut quiet_until = tokio::time::Instant::now();
     loop {
         let next_events = async {
@@ -139,6 +148,17 @@ async fn attend(
         tokio::select! {
             _ = senses.interrupt.recv() => return Ok(End::Signal),
             _ = senses.terminate.recv() => return Ok(End::Signal),
+            heard = senses.rules.changed(), if look_at_rules.is_none() => match heard {
+                Ok(()) => look_at_rules = Some(tokio::time::Instant::now() + RULES_PAUSE),
+                Err(error) => {
+                    tracing::error!(%error, "rules of others are not watched any longer");
+                    look_at_rules = Some(tokio::time::Instant::now() + NEVER);
+                }
+            },
+            () = tokio::time::sleep_until(look_at_rules.unwrap_or(quiet_until)), if look_at_rules.is_some() => {
+                look_at_rules = None;
+                settled("look at the rules of others", bridge.rules_changed());
+            }
             Some(event) = senses.watch.next() => settled("follow a device", bridge.follow(event)),
             taken = next_events => {
                 quiet_until = tokio::time::Instant::now() + EVENT_PAUSE;

@@ -1,15 +1,17 @@
 //! One device.
 
-use super::{Finding, drivers};
+use super::{Finding, drivers, others};
 use crate::{
     control::protocol::HookChoice,
     link::{
-        Link,
+        Link, Qdisc,
         hardware::{Channels, Driver},
         offload::Feature,
     },
     plan::{
-        Chosen, hook,
+        Chosen,
+        bypass::Bypassed,
+        hook,
         validate::{self, Claims},
     },
 };
@@ -25,8 +27,10 @@ pub struct Device {
     pub channels: Option<Channels>,
     /// Its offloads.
     pub features: Vec<Feature>,
-    /// The kinds of its queueing disciplines.
-    pub qdiscs: Vec<String>,
+    /// Its queueing disciplines.
+    pub qdiscs: Vec<Qdisc>,
+    /// What its frames go past, or would go past, as a port; or why that cannot be told.
+    pub bypassed: Result<Vec<Bypassed>, String>,
     /// The bridge of xbr that has it.
     pub bridge: Option<String>,
 }
@@ -34,7 +38,8 @@ pub struct Device {
 /// What is to be said of a device.
 pub fn device(device: &Device) -> Vec<Finding> {
     let mut findings = vec![identity(device), state(&device.link), queues(device)];
-    findings.extend(others(device));
+    findings.extend(others::on(device));
+    findings.extend(others::bypassed(device));
     findings.extend(roles(device));
     findings.push(native_xdp(device));
     findings.extend(offloads(device));
@@ -96,36 +101,10 @@ fn queues(device: &Device) -> Finding {
     Finding::good("queues", text)
 }
 
-/// Who else sits on it.
-fn others(device: &Device) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    if let Some(bridge) = &device.bridge {
-        findings.push(Finding::note("in use", format!("a port of bridge {bridge} of xbr")));
-    }
-    for program in &device.link.xdp {
-        let mode = format!("{:?}", program.mode).to_lowercase();
-        let whose = if device.bridge.is_some() { "of this bridge, most likely" } else { "of somebody else" };
-        findings
-            .push(Finding::note("XDP", format!("a {mode} program is attached (id {}), {whose}", program.id)));
-    }
-    let classifiers: Vec<_> =
-        device.qdiscs.iter().filter(|kind| matches!(kind.as_str(), "clsact" | "ingress")).cloned().collect();
-    if !classifiers.is_empty() {
-        let kinds = classifiers.join(", ");
-        findings
-            .push(Finding::note("TC", format!("{kinds} is there: filters of others see frames after xbr")));
-    }
-    if classifiers.iter().any(|kind| kind == "ingress") {
-        let text = "beside an ingress qdisc no clsact qdisc can be, which an uplink needs before Linux 6.6";
-        findings.push(Finding::note("TC", text));
-    }
-    findings
-}
-
 /// What it can be, and which hook it would get.
 fn roles(device: &Device) -> Vec<Finding> {
     let link = &device.link;
-    let claims = Claims { bridge: None, own_xdp: device.bridge.is_some() };
+    let claims = Claims { bridge: None, own: device.bridge.is_some(), own_xdp: device.bridge.is_some() };
     let uplink = match validate::uplink(link, &claims) {
         Err(refusal) => Finding::note("as uplink", format!("no: {}", refusal.message)),
         Ok(_) => {
@@ -218,7 +197,8 @@ mod tests {
             driver: Some(Driver { name: driver.into(), version: String::new(), bus: "0000:00:03.0".into() }),
             channels: Some(Channels { rx: 0, tx: 0, combined: 4, max_rx: 0, max_tx: 0, max_combined: 8 }),
             features: features.iter().map(feature).collect(),
-            qdiscs: vec!["fq_codel".into(), "clsact".into()],
+            qdiscs: ["fq_codel", "clsact"].map(|kind| Qdisc { kind: kind.into(), handle: 0 }).into(),
+            bypassed: Ok(Vec::new()),
             bridge: None,
         };
         let line = |finding: Finding| format!("{:?} {}: {}\n", finding.level, finding.subject, finding.text);

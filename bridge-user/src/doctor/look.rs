@@ -8,8 +8,14 @@ use super::{Device, Machine};
 use crate::{
     Result, controller,
     datapath::{PinDir, Tables, bpffs},
-    link::{InterfaceName, Link, Links, hardware, namespace, offload},
-    plan::validate,
+    link::{
+        self, InterfaceName, Link, Links, hardware, namespace, offload,
+        rules::{self, Rule},
+    },
+    plan::{
+        bypass::{self, Bypassed},
+        validate,
+    },
 };
 
 /// The machine, and all its devices or the one of this name.
@@ -34,21 +40,37 @@ pub fn look(name: Option<&InterfaceName>) -> Result<(Machine, Vec<Device>)> {
         tun: Path::new("/dev/net/tun").exists(),
         bridges: ports.iter().map(|(bridge, _)| bridge.clone()).collect(),
     };
-    let devices = wanted.into_iter().map(|link| look_at(link, &links, &ports)).collect::<Result<_>>()?;
+    let rules = rules::list();
+    let devices =
+        wanted.into_iter().map(|link| look_at(link, &links, &ports, &rules)).collect::<Result<_>>()?;
     Ok((machine, devices))
 }
 
-/// One device. `ports` are the bridges of this network namespace with the indexes of their devices.
-pub fn look_at(link: Link, links: &Links, ports: &[(String, Vec<u32>)]) -> Result<Device> {
+/// One device. `ports` are the bridges of this network namespace with the indexes of their devices, `rules`
+/// those that name any interface.
+pub fn look_at(
+    link: Link,
+    links: &Links,
+    ports: &[(String, Vec<u32>)],
+    rules: &link::Result<Vec<Rule>>,
+) -> Result<Device> {
     let bridge = ports.iter().find(|(_, devices)| devices.contains(&link.index));
     Ok(Device {
         driver: hardware::driver(&link.name)?,
         channels: hardware::channels(&link.name)?,
         features: offload::features(&link.name)?,
         qdiscs: links.qdiscs(link.index)?,
+        bypassed: bypassed(&link, links, rules),
         bridge: bridge.map(|(name, _)| name.clone()),
         link,
     })
+}
+
+/// Rules want CAP_NET_ADMIN to be read, and a doctor has something to say without it, too.
+fn bypassed(link: &Link, links: &Links, rules: &link::Result<Vec<Rule>>) -> Result<Vec<Bypassed>, String> {
+    let rules = rules.clone().map_err(|error| error.to_string())?;
+    let found = controller::found(links, Some(link.index), rules).map_err(|error| error.to_string())?;
+    Ok(bypass::bypassed(&link.name, Some(link.index), &found))
 }
 
 /// The bridges of this network namespace with their devices. What cannot be read is none of them: a doctor

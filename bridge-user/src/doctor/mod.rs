@@ -6,6 +6,7 @@ mod device;
 mod drivers;
 mod look;
 mod machine;
+mod others;
 
 pub use device::{Device, device};
 pub use look::{look, look_at};

@@ -162,13 +162,3 @@ pub fn address(message: Message<'_>, index: u32) -> Option<Address> {
     let address = v4.or_else(|_| <[u8; 16]>::try_from(value).map(IpAddr::from)).ok()?;
     Some(Address { address, prefix })
 }
-
-/// The kind of the queueing discipline in an `RTM_NEWQDISC`, if it is on the interface of this index.
-pub fn qdisc(message: Message<'_>, index: u32) -> Option<String> {
-    // struct tcmsg: family, padding, index, handle, parent, info.
-    if u32_at(message.body, 4)? != index {
-        return None;
-    }
-    let attributes = attributes(message.body.get(20..)?);
-    attributes.into_iter().find(|(kind, _)| *kind == libc::TCA_KIND).and_then(|(_, value)| text(value))
-}

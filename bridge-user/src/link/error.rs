@@ -115,6 +115,13 @@ pub enum Error {
     #[error("cannot delete the TC filter on {interface}: {reason}")]
     DeleteFilter { interface: String, reason: Reason },
 
+    #[error("cannot read the nftables rules: {reason}")]
+    Rules { reason: Reason },
+    #[error("cannot read the ebtables table {table}: {reason}")]
+    Ebtables { table: &'static str, reason: Reason },
+    #[error("cannot watch the rules and queueing disciplines of others: {reason}")]
+    WatchRules { reason: Reason },
+
     #[error("cannot open /dev/net/tun: {reason}")]
     TunDevice { reason: Reason },
     #[error("cannot create the TAP {name}: an interface of that name exists")]
@@ -174,6 +181,9 @@ impl Error {
             | Self::AddFilter { reason, .. }
             | Self::ReplaceFilter { reason, .. }
             | Self::DeleteFilter { reason, .. }
+            | Self::Rules { reason }
+            | Self::Ebtables { reason, .. }
+            | Self::WatchRules { reason }
             | Self::TunDevice { reason }
             | Self::CreateTap { reason, .. }
             | Self::OpenTap { reason, .. }

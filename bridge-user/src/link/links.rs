@@ -100,13 +100,6 @@ impl Links {
         addresses.map_err(|reason| Error::Addresses { interface: self.label(index), reason })
     }
 
-    /// The kinds of the queueing disciplines of an interface, such as `fq_codel`, `ingress` or `clsact`.
-    pub fn qdiscs(&self, index: u32) -> Result<Vec<String>> {
-        let request = Request::new(libc::RTM_GETQDISC, &[0; 20]).dump();
-        let kinds = self.channel.list(&request, |message| decode::qdisc(message, index));
-        kinds.map_err(|reason| Error::Qdiscs { interface: self.label(index), reason })
-    }
-
     fn set_flag(&self, index: u32, flag: i32, on: bool) -> Result<(), Reason> {
         let flag = flag as u32;
         self.act(&Request::new(libc::RTM_SETLINK, &header(index, if on { flag } else { 0 }, flag)))

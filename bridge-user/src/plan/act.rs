@@ -31,6 +31,8 @@ pub enum Act {
     Enter(PortId, u32),
     /// Not any more.
     Leave(PortId),
+    /// Fail if the device has a master.
+    Free(InterfaceName),
     /// Set the device up.
     Up(InterfaceName),
     /// Set it down.

@@ -3,6 +3,7 @@
 //! Invariant: nothing here asks the kernel or changes anything.
 
 pub mod act;
+pub mod bypass;
 pub mod hook;
 pub mod steps;
 pub mod validate;

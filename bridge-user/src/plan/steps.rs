@@ -125,6 +125,14 @@ impl Member {
         backwards(self.steps())
     }
 
+    /// Everything that takes our programs off a device that is somebody else's now: whether it is up, and
+    /// whether it is there at all, is not ours to say any more.
+    pub fn hand_over(&self) -> Vec<Act> {
+        let mut acts = self.release();
+        acts.retain(|act| !matches!(act, Act::Down(_) | Act::Up(_) | Act::Destroy(_)));
+        acts
+    }
+
     fn uplink_steps(&self) -> Vec<Step> {
         let Self { id, name, ifindex, .. } = self;
         let mut steps = vec![Step::new(Act::Record(*id, self.record), Act::Forget(*id))];
@@ -168,6 +176,9 @@ impl Member {
         steps.extend(self.clsact());
         steps.push(self.attach(Slot::Ingress));
         steps.extend(self.xdp_steps());
+        if self.record.origin.has(Origin::ATTACHED) {
+            steps.push(Step { act: Some(Act::Free(name.clone())), undo: None });
+        }
         // Up last, and down first: without its program it would be a plain interface of the host.
         steps.push(Step::new(Act::Up(name.clone()), Act::Down(name.clone())));
         steps
@@ -238,6 +249,19 @@ mod tests {
             assert!(matches!(steps[0].act, Some(Act::Record(..))));
             assert!(steps.iter().all(|step| step.undo.is_some()), "every step has an undo");
         }
+    }
+
+    #[test]
+    fn what_has_a_master_is_left_up() {
+        let mut member = member(PortId(2), Undo::WAS_UP.with(Undo::IPV6, true), Some(Slot::Xdp));
+        member.record.origin = Origin::ATTACHED;
+        let back = member.hand_over();
+        assert!(!back.iter().any(|act| matches!(act, Act::Up(_) | Act::Down(_))), "{back:?}");
+        assert!(back.iter().any(|act| matches!(act, Act::Detach(_, Slot::Ingress, _))));
+        assert!(back.iter().any(|act| matches!(act, Act::Ipv6(_, true))));
+        let forth: Vec<_> = member.steps().into_iter().map(|step| step.act).collect();
+        let free = place(&forth, |act| matches!(act, Act::Free(_)));
+        assert_eq!(free + 1, place(&forth, |act| matches!(act, Act::Up(_))));
     }
 
     #[test]

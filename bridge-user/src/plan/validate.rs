@@ -58,6 +58,8 @@ pub fn environment(probe: &Probe) -> Result<(), Refusal> {
 pub struct Claims {
     /// The other bridge of xbr, in the same network namespace, of which it is the uplink or a port.
     pub bridge: Option<String>,
+    /// It is a port, or the uplink, of the bridge that is being started.
+    pub own: bool,
     /// The XDP program on it is the one of the bridge that is being started.
     pub own_xdp: bool,
 }

@@ -1,11 +1,13 @@
 //! Everything that `xbr run` needs to know, whether it came from flags or from a file.
 
+mod pattern;
 mod values;
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
 use bridge_common::maps::DEFAULT_FDB_MAX;
 
+pub use pattern::Pattern;
 pub use values::{FdbMax, HookRule, InvalidValue, Mtu, Owner};
 
 use crate::{
@@ -32,6 +34,12 @@ pub struct Settings {
     pub uplink_hook: HookChoice,
     /// The guests' ports, TAPs first, in the order in which they were named; no name comes twice.
     pub ports: Vec<PortSettings>,
+    /// TAPs that others make become ports if one of these matches their names.
+    pub attach: Vec<Pattern>,
+    /// By which hook such are attached.
+    pub attach_hook: HookChoice,
+    /// Take ports whose frames go past rules, filters or queueing disciplines of others.
+    pub allow_bypass: bool,
     /// Seconds after which a silent station is forgotten; 0 is never.
     pub ageing_time: u32,
     /// The most stations, 1 to 16,777,216.
@@ -82,6 +90,9 @@ impl Settings {
             uplink,
             uplink_hook: HookChoice::Auto,
             ports: Vec::new(),
+            attach: Vec::new(),
+            attach_hook: HookChoice::Auto,
+            allow_bypass: false,
             ageing_time: DEFAULT_AGEING_TIME,
             fdb_max: DEFAULT_FDB_MAX,
             metrics: None,
@@ -98,6 +109,7 @@ impl Settings {
         if let Some(general) = rules.iter().rev().find(|rule| rule.port.is_none()) {
             let all = self.ports.iter_mut().map(|port| &mut port.hook).chain([&mut self.uplink_hook]);
             all.filter(|hook| **hook == HookChoice::Auto).for_each(|hook| *hook = general.hook);
+            self.attach_hook = general.hook;
         }
         for rule in rules {
             let Some(name) = &rule.port else { continue };

@@ -10,7 +10,7 @@ use crate::{Refusal, control::protocol::HookChoice, link::InterfaceName};
 /// Why a text is no such value, in words that follow it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct InvalidValue(String);
+pub struct InvalidValue(pub(super) String);
 
 /// The most stations of an FDB: 1 to 16,777,216.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
