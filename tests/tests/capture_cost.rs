@@ -2,9 +2,7 @@
 //!
 //! `--ignored --nocapture` prints the figures, in nanoseconds a frame.
 
-use bridge_common::{
-    Config, FdbEntry, FdbFlags, FdbKey, Mac, Port, PortFlags, PortId, maps::programs,
-};
+use bridge_common::{Config, FdbEntry, FdbFlags, FdbKey, Mac, Port, PortFlags, PortId, maps::programs};
 use bridge_user::datapath::{Context, Options, PinDir, Programs, Slot, Station, Tables};
 use xbr_lab::{Cleanup, Namespace, Veth, frames, require_privileges, unique_name};
 
@@ -47,9 +45,7 @@ fn load() -> Bench {
         tables.set_port_of(ifindex, Some(id)).unwrap();
         tables.set_device(id, Some(ifindex)).unwrap();
         let key = FdbKey { vlan: 0, mac: STATIONS[usize::from(number) - 1] };
-        tables
-            .set_station(&Station { key, entry: FdbEntry::new(id, FdbFlags::STATIC, 0) })
-            .unwrap();
+        tables.set_station(&Station { key, entry: FdbEntry::new(id, FdbFlags::STATIC, 0) }).unwrap();
     }
     Bench { programs, tables, pins: pins(&name), ifindex: first, _idle: queues, _cleanup: cleanup }
 }

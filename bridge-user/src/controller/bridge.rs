@@ -33,6 +33,8 @@ pub struct Bridge {
     /// What was chosen for each port and why, for the operator.
     pub(super) notes: Vec<String>,
     pub(super) news: broadcast::Sender<Event>,
+    /// Whether somebody captures, and is still there.
+    pub(super) capturing: bool,
     /// Nothing can expire before this time; see `sweep`.
     pub(super) next_expiry: u64,
     /// The hook that each port was told to have, in words, so that only changes are said again.
@@ -75,6 +77,7 @@ impl Bridge {
             absent: BTreeMap::new(),
             notes: warnings.into_iter().map(|warning| format!("warning: {warning}")).collect(),
             news: broadcast::channel(NEWS_KEPT).0,
+            capturing: false,
             next_expiry: 0,
             said: BTreeMap::new(),
         };
@@ -111,6 +114,8 @@ impl Bridge {
         if let Some(programs) = &mut self.hands.programs {
             programs.settle()?;
         }
+        // Whoever captured before has lost its controller and ended.
+        self.end_capture()?;
         Ok(())
     }
 

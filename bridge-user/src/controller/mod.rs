@@ -5,6 +5,7 @@
 
 mod adopt;
 mod bridge;
+mod capture;
 mod checks;
 mod clear;
 mod fdb;

@@ -209,6 +209,7 @@ impl Bridge {
     pub(super) fn let_go(&mut self, id: PortId) -> Result<()> {
         self.tell_port(Event::PortRemoved, id, "");
         self.said.remove(&id);
+        self.forget_in_capture(id)?;
         if let Some(member) = self.members.remove(&id) {
             self.hands.take_back(member.release());
         }

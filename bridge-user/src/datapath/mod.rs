@@ -4,6 +4,7 @@
 
 mod batch;
 mod btf;
+mod capture;
 mod carry;
 mod detach;
 mod error;
@@ -17,6 +18,7 @@ mod tables;
 mod test_run;
 mod way;
 
+pub use capture::{CaptureRings, CaptureSwitch, Record};
 pub use error::{Error, Result};
 pub use events::Events;
 pub use pins::{BridgeName, InvalidBridgeName, PinDir, bpffs};
