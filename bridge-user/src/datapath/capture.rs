@@ -23,8 +23,8 @@ use super::{
     error::{Error, Result, errno, words},
 };
 
-/// Bytes of each CPU's ring: room for sixteen frames of 64 KiB, or some ten thousand small ones.
-const RING_BYTES: usize = 1 << 20;
+/// Bytes of all rings together, as far as [`ring_bytes`] can keep to it.
+const ALL_RINGS: usize = 32 << 20;
 
 /// The capture of a bridge, which is on or off.
 pub struct CaptureSwitch {
@@ -88,7 +88,7 @@ impl CaptureRings {
         let mut map: PerfEventArray<MapData> = typed(pins, SIGHTINGS)?;
         let cpus = online_cpus()
             .map_err(|(what, error)| failed(error.raw_os_error(), format!("{what}: {error}")))?;
-        let pages = RING_BYTES / page_size();
+        let pages = ring_bytes(cpus.len()) / page_size();
         let mut rings = Vec::new();
         for cpu in cpus {
             let ring = map.open(cpu, Some(pages.max(1)));
@@ -144,6 +144,13 @@ fn decode(head: &[u8], tail: &[u8]) -> Option<Record> {
     Some(Record { sighting, bytes })
 }
 
+/// Bytes of one CPU's ring, a power of two: a burst that one CPU forwards while the reader is not at work goes in there.
+/// At most room for a hundred frames of 64 KiB, at least for four.
+fn ring_bytes(cpus: usize) -> usize {
+    let share = (ALL_RINGS / cpus.max(1)).clamp(256 << 10, 8 << 20);
+    1 << share.ilog2()
+}
+
 fn typed<T: TryFrom<Map, Error = MapError>>(pins: &PinDir, map: &'static str) -> Result<T> {
     MapData::from_pin(pins.map(map))
         .and_then(Map::from_map_data)
@@ -159,6 +166,12 @@ fn page_size() -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_rings_have_a_bounded_size() {
+        let sizes = [1, 2, 3, 4, 16, 100, 128, 1024].map(|cpus| ring_bytes(cpus) >> 10);
+        assert_eq!(sizes, [8192, 8192, 8192, 8192, 2048, 256, 256, 256]);
+    }
 
     #[test]
     fn a_record_around_the_end_of_the_ring() {
