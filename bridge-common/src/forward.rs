@@ -17,8 +17,11 @@ pub const REFRESH_INTERVAL: u64 = 1_000_000_000;
 pub enum Verdict {
     /// Out of one port; [`PortId::HOST`] is local delivery.
     Forward(PortId),
-    /// Out of every port but its own, the host included; each copy asks [`leave`].
-    Flood,
+    /// Out of every port but this one, its own, the host included; each copy asks [`leave`].
+    ///
+    /// (Were there no port in it, LLVM would leave that of the other two unwritten and mask it all the same, ahead of
+    /// the `match`: to the verifier a read of a register that nobody wrote.)
+    Flood(PortId),
     /// Nowhere, for this reason, counted at this port.
     Drop(DropReason, PortId),
 }
@@ -118,14 +121,14 @@ fn destination<T: Fdb + Ports>(
     tables: &T,
 ) -> Verdict {
     if frame.dst.is_group() {
-        return Verdict::Flood;
+        return Verdict::Flood(ingress);
     }
     let egress = if frame.dst == config.uplink_mac {
         PortId::HOST
     } else {
         match tables.station(&frame.destination()) {
             Some(entry) if !entry.is_expired(now, config.ageing) => entry.port(),
-            _ => return Verdict::Flood,
+            _ => return Verdict::Flood(ingress),
         }
     };
     if egress == ingress {

@@ -8,6 +8,7 @@
 #[cfg(any(test, feature = "model"))]
 extern crate std;
 
+pub mod capture;
 pub mod config;
 pub mod counters;
 pub mod event;
@@ -45,6 +46,7 @@ mod pod {
     }
     pod!(
         crate::Config,
+        crate::capture::Capture,
         crate::FdbEntry,
         crate::FdbKey,
         crate::Port,

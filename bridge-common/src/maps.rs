@@ -25,9 +25,34 @@ pub const RECORDS: &str = "RECORDS";
 /// `[0] -> `[`crate::record::BridgeRecord`]; for the controller only.
 pub const BRIDGE: &str = "BRIDGE";
 
+/// `[0] -> `[`crate::capture::Capture`].
+pub const CAPTURE: &str = "CAPTURE";
+/// `[CPU] -> ` the perf ring of who captures. Each record is a [`crate::capture::Sighting`] and bytes of the frame.
+pub const SIGHTINGS: &str = "SIGHTINGS";
+/// `[0] -> u64` for each CPU: records for which there was no room.
+pub const UNSEEN: &str = "UNSEEN";
+
 /// Every map that is pinned. The load-time constants' `.rodata` is not: it belongs to one program.
-pub const PINNED: [&str; 11] =
-    [PORT_OF, PORTS, CONFIG, FDB, COUNTERS, DEVICES, EVENTS, EVENT_BUDGET, RECLAIM, RECORDS, BRIDGE];
+pub const PINNED: [&str; 14] = [
+    PORT_OF,
+    PORTS,
+    CONFIG,
+    FDB,
+    COUNTERS,
+    DEVICES,
+    EVENTS,
+    EVENT_BUDGET,
+    RECLAIM,
+    RECORDS,
+    BRIDGE,
+    CAPTURE,
+    SIGHTINGS,
+    UNSEEN,
+];
+
+/// Those that a bridge of an earlier version may lack. They begin empty, so making them beside the others is all that
+/// its adoption takes.
+pub const ADDED: [&str; 3] = [CAPTURE, SIGHTINGS, UNSEEN];
 
 /// The default number of stations that the table holds.
 pub const DEFAULT_FDB_MAX: u32 = 65_536;

@@ -16,6 +16,7 @@
 #![allow(missing_docs)]
 
 mod account;
+mod capture;
 mod maps;
 mod packet;
 mod tables;

@@ -3,10 +3,11 @@
 use aya_ebpf::{
     Global,
     macros::map,
-    maps::{Array, DevMap, HashMap, PerCpuArray, RingBuf},
+    maps::{Array, DevMap, HashMap, PerCpuArray, PerfEventByteArray, RingBuf},
 };
 use bridge_common::{
     Config, FdbEntry, FdbKey, Port, PortCounters,
+    capture::Capture,
     maps::{DEFAULT_FDB_MAX, EVENT_RING_BYTES, constants::NetOffsets},
     port::MAX_PORTS,
     record::{BridgeRecord, PortRecord},
@@ -57,6 +58,18 @@ pub struct Reclaim {
 
 #[map]
 pub static RECLAIM: Array<Reclaim> = Array::with_max_entries(1, 0);
+
+#[map]
+pub static CAPTURE: Array<Capture> = Array::with_max_entries(1, 0);
+
+/// A perf ring and no ring buffer: the kernel itself appends the bytes of a frame, wherever they lie, and the rings
+/// belong to the process that captures, so that nothing of them is left when it dies.
+#[map]
+pub static SIGHTINGS: PerfEventByteArray = PerfEventByteArray::new(0);
+
+/// For each CPU its own, since this target has no atomic addition.
+#[map]
+pub static UNSEEN: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
 /// The controller's own, which no program reads: see `bridge_common::record`.
 #[map]

@@ -9,12 +9,17 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use bridge_common::{
-    Config, DropReason, Frame, Port, PortId, Verdict, commit, decide, forward::leave, frame::Segments,
-    maps::OWN_TAG, port::Ports as _,
+    Config, DropReason, Frame, Port, PortId, Verdict,
+    capture::{Path, Sight},
+    commit, decide,
+    forward::leave,
+    frame::Segments,
+    maps::OWN_TAG,
+    port::Ports as _,
 };
 
 use crate::{
-    account,
+    account, capture,
     maps::{CONFIG, PORT_OF, now},
     packet::Buffer,
     tables::Tables,
@@ -104,6 +109,7 @@ pub fn forward(ctx: &TcContext, ingress: PortId) -> i32 {
     account::received(ingress, &frames);
     let Some(frame) = Frame::parse(&Buffer::new(ctx), frames.longest) else {
         account::dropped(ingress, DropReason::Malformed, &frames);
+        capture::show_buffer(ctx, Sight::dropped(ingress, ingress, Path::Tc, DropReason::Malformed));
         return CONSUME;
     };
     // The verifier wants to see it asked; an array has its first element.
@@ -117,16 +123,18 @@ pub fn forward(ctx: &TcContext, ingress: PortId) -> i32 {
     match decision.verdict {
         Verdict::Drop(reason, port) => {
             account::dropped(port, reason, &frames);
+            capture::show_buffer(ctx, Sight::dropped(ingress, port, Path::Tc, reason));
             CONSUME
         }
         Verdict::Forward(egress) => send(ctx, ingress, egress, &frames),
-        Verdict::Flood => flood(ctx, ingress, &frame, config, &frames),
+        Verdict::Flood(_) => flood(ctx, ingress, &frame, config, &frames),
     }
 }
 
 /// The original goes out of one port.
 #[inline(always)]
 fn send(ctx: &TcContext, ingress: PortId, egress: PortId, frames: &Segments) -> i32 {
+    capture::show_buffer(ctx, Sight::forwarded(ingress, egress, Path::Tc));
     if is_straight(ingress, egress) {
         account::sent(egress, frames);
         return LET_THROUGH;
@@ -162,13 +170,14 @@ struct Flood {
 /// A copy for every port but the frame's own.
 #[inline(always)]
 fn flood(ctx: &TcContext, ingress: PortId, frame: &Frame, config: &Config, frames: &Segments) -> i32 {
+    capture::show_buffer(ctx, Sight::flooded(ingress, Path::Tc));
     let mut flood = Flood { ctx, ingress, frame: *frame, frames: *frames };
     // SAFETY: the callback has the signature that the helper calls, and the context outlives the call.
     unsafe {
         bpf_loop(config.ports_end as u32, copy as *mut c_void, (&raw mut flood).cast(), 0);
     }
     set_tag(ctx, 0);
-    straight_rest(ingress, frame, frames)
+    straight_rest(ctx, ingress, frame, frames)
 }
 
 /// One copy of a flood. A port that is down takes no part in it, as in the Linux bridge.
@@ -184,37 +193,48 @@ extern "C" fn copy(index: u32, flood: *const Flood) -> c_long {
     let Some(port) = Tables.port(egress).filter(Port::is_up) else { return 0 };
     if let Err(reason) = leave(frame, &port) {
         account::dropped(egress, reason, frames);
+        capture::show_buffer(ctx, departure(*ingress, egress, Err(reason)));
         return 0;
     }
     let flags = route(ctx, egress);
     // SAFETY: the context is the kernel's; no pointer into the frame is kept across the call.
     let outcome = unsafe { bpf_clone_redirect(ctx.as_ptr().cast(), port.ifindex, flags) };
     // Positive is NET_XMIT_DROP and the like from the device's queue.
-    if outcome == 0 {
+    let outcome = if outcome == 0 {
         account::sent(egress, frames);
+        Ok(())
     } else {
         account::dropped(egress, DropReason::Redirect, frames);
-    }
+        Err(DropReason::Redirect)
+    };
+    capture::show_buffer(ctx, departure(*ingress, egress, outcome));
     0
+}
+
+#[inline(always)]
+fn departure(ingress: PortId, egress: PortId, outcome: Result<(), DropReason>) -> Sight {
+    Sight::copy(ingress, egress, Path::Tc, outcome)
 }
 
 /// What is left of the original after a flood: host and wire hand it to each other, a guest's is used up.
 #[inline(always)]
-fn straight_rest(ingress: PortId, frame: &Frame, frames: &Segments) -> i32 {
+fn straight_rest(ctx: &TcContext, ingress: PortId, frame: &Frame, frames: &Segments) -> i32 {
     let egress = match ingress {
         PortId::HOST => PortId::UPLINK,
         PortId::UPLINK => PortId::HOST,
         _ => return CONSUME,
     };
-    match Tables.port(egress).map(|port| leave(frame, &port)) {
-        Some(Ok(())) => {
+    let Some(port) = Tables.port(egress) else { return CONSUME };
+    let outcome = leave(frame, &port);
+    capture::show_buffer(ctx, departure(ingress, egress, outcome));
+    match outcome {
+        Ok(()) => {
             account::sent(egress, frames);
             LET_THROUGH
         }
-        Some(Err(reason)) => {
+        Err(reason) => {
             account::dropped(egress, reason, frames);
             CONSUME
         }
-        None => CONSUME,
     }
 }

@@ -4,14 +4,16 @@
 
 use aya_ebpf::{bindings::xdp_action, helpers::bpf_xdp_get_buff_len, programs::XdpContext};
 use bridge_common::{
-    Config, Decision, DropReason, Frame, Port, PortFlags, PortId, SlowReason, Verdict, commit, decide,
+    Config, Decision, DropReason, Frame, Port, PortFlags, PortId, SlowReason, Verdict,
+    capture::{Path, Sight},
+    commit, decide,
     frame::Segments,
     guard,
     port::{LINK_OVERHEAD, Ports as _},
 };
 
 use crate::{
-    account,
+    account, capture,
     maps::{CONFIG, DEVICES, PORT_OF, guard_is_on, now},
     packet::Window,
     tables::Tables,
@@ -53,21 +55,26 @@ fn take(ctx: &XdpContext, ingress: PortId, port: &Port, config: &Config) -> Resu
     let Some(frame) = Frame::parse(&window, length) else {
         account::received(ingress, &frames);
         account::dropped(ingress, DropReason::Malformed, &frames);
+        let reason = DropReason::Malformed;
+        capture::show_window(ctx, Sight::dropped(ingress, ingress, Path::Xdp, reason));
         return Ok(xdp_action::XDP_DROP);
     };
     let now = now();
     let decision = decide(&frame, ingress, now, config, &Tables);
-    let action = match decision.verdict {
+    let (action, sight) = match decision.verdict {
         Verdict::Drop(reason, egress) => {
             account::dropped(egress, reason, &frames);
-            xdp_action::XDP_DROP
+            (xdp_action::XDP_DROP, Sight::dropped(ingress, egress, Path::Xdp, reason))
         }
-        Verdict::Flood => return Err(SlowReason::Flood),
+        Verdict::Flood(_) => return Err(SlowReason::Flood),
         Verdict::Forward(PortId::HOST) => return Err(SlowReason::ToHost),
-        Verdict::Forward(egress) => redirect(&window, port, egress, &frames)?,
+        Verdict::Forward(egress) => {
+            (redirect(&window, port, egress, &frames)?, Sight::forwarded(ingress, egress, Path::Xdp))
+        }
     };
     account::received(ingress, &frames);
     learn(&decision, &frame, ingress, now, config);
+    capture::show_window(ctx, sight);
     Ok(action)
 }
 

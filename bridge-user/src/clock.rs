@@ -1,11 +1,18 @@
 //! The FDB's clock.
 
+use std::time::Duration;
+
 use nix::time::{ClockId, clock_gettime};
 
 /// Now, in nanoseconds of `CLOCK_MONOTONIC`, which is what the programs write into the FDB
 /// (`bpf_ktime_get_coarse_ns`).
 pub fn monotonic() -> u64 {
     read(ClockId::CLOCK_MONOTONIC)
+}
+
+/// What to add to [`monotonic`] to have the time since 1970-01-01 00:00:00 UTC.
+pub fn epoch() -> Duration {
+    Duration::from_nanos(read(ClockId::CLOCK_REALTIME).saturating_sub(monotonic()))
 }
 
 /// What this thread has used of its processor, in nanoseconds.

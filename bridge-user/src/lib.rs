@@ -1,5 +1,6 @@
 //! The controller and the command line of xbr.
 
+pub mod capture;
 pub mod cli;
 pub mod clock;
 pub mod config;

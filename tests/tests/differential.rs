@@ -177,7 +177,7 @@ fn possible(model: &Model, arrival: &Arrival) -> Option<Arrival> {
     let longest = Segments::of(&arrival.bytes.as_slice(), arrival.length(), arrival.gso_size).longest;
     let frame = Frame::parse(&arrival.bytes.as_slice(), longest)?;
     if let Some(ingress) = model.ingress(&arrival)
-        && decide(&frame, ingress, model.now, &model.config, model).verdict == Verdict::Flood
+        && decide(&frame, ingress, model.now, &model.config, model).verdict == Verdict::Flood(ingress)
     {
         arrival.gso_size = 0;
     }

@@ -120,7 +120,7 @@ impl Model {
                 let action = if straight { Action::LetThrough } else { Action::Redirect(egress) };
                 Done { action, sent: vec![egress] }
             }
-            Verdict::Flood => self.flood(&frame, ingress, &frames),
+            Verdict::Flood(_) => self.flood(&frame, ingress, &frames),
         }
     }
 
@@ -185,7 +185,7 @@ impl Model {
         };
         let decision = decide(&frame, ingress, self.now, &self.config, self);
         let done = match decision.verdict {
-            Verdict::Flood => return Err(SlowReason::Flood),
+            Verdict::Flood(_) => return Err(SlowReason::Flood),
             Verdict::Forward(PortId::HOST) => return Err(SlowReason::ToHost),
             Verdict::Forward(egress) => {
                 self.can_redirect(&port, egress, &packet)?;

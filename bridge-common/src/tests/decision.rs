@@ -89,12 +89,12 @@ fn each_verdict_and_each_lesson() {
         ("host to guest", OWN, HOST, A, Forward(VM1), Nothing),
         ("host to outside", OWN, HOST, OUT, Forward(UPLINK), Nothing),
         ("macvlan to guest", MACVLAN, HOST, A, Forward(VM1), Refresh),
-        ("to nobody known", A, VM1, NOBODY, Flood, Refresh),
-        ("to an expired entry", A, VM1, EXPIRED, Flood, Refresh),
+        ("to nobody known", A, VM1, NOBODY, Flood(VM1), Refresh),
+        ("to an expired entry", A, VM1, EXPIRED, Flood(VM1), Refresh),
         ("to an entry on the brink", A, VM1, OLD, Forward(VM2), Refresh),
         ("to a static entry, however old", A, VM1, FIXED, Forward(VM2), Refresh),
-        ("to all", A, VM1, Mac::BROADCAST, Flood, Refresh),
-        ("to a group", OWN, HOST, GROUP, Flood, Nothing),
+        ("to all", A, VM1, Mac::BROADCAST, Flood(VM1), Refresh),
+        ("to a group", OWN, HOST, GROUP, Flood(HOST), Nothing),
         ("a newcomer", NOBODY, VM1, B, Forward(VM2), New),
         ("an expired one, at its old port", EXPIRED, VM2, A, Forward(VM1), New),
         ("an expired one, elsewhere", EXPIRED, VM1, B, Forward(VM2), New),
@@ -157,7 +157,7 @@ fn a_vlan_is_a_table_of_its_own() {
     let mut model = bridge();
     let frame = Frame { dst: B, src: A, vlan: 10, length: 100 };
     let decision = decide(&frame, VM1, NOW, &model.config, &model);
-    assert_eq!((decision.verdict, decision.learn), (Flood, New));
+    assert_eq!((decision.verdict, decision.learn), (Flood(VM1), New));
     let config = model.config;
     commit(decision.learn, &frame.source(), VM1, NOW, &config, &mut model);
     assert_eq!(model.stations[&FdbKey { vlan: 10, mac: A }].port(), VM1);

@@ -3,6 +3,7 @@
 //! Verbs that read open the pinned tables and need no controller; verbs that change something ask it. Each
 //! makes its text or JSON in a pure function and prints it at once.
 
+mod capture;
 mod check;
 mod completions;
 mod controller;
@@ -74,6 +75,8 @@ pub enum Verb {
     Stats(stats::StatsArgs),
     /// Print events as they happen
     Monitor,
+    /// Show or write down what enters and leaves ports, in XDP too, and what became of it
+    Capture(capture::CaptureArgs),
     /// Take a bridge down, also one whose controller is dead
     Down(down::DownArgs),
     /// See whether a configuration file is good
@@ -123,6 +126,7 @@ impl Cli {
             Verb::Fdb(verb) => fdb::run(common, verb),
             Verb::Stats(args) => stats::run(common, &args),
             Verb::Monitor => monitor::run(common),
+            Verb::Capture(args) => capture::run(common, &args),
             Verb::Down(args) => down::run(common, args),
             Verb::Check(args) => check::run(&args),
             Verb::Doctor(args) => doctor::run(common, &args),

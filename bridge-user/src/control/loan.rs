@@ -29,9 +29,18 @@ impl Loan {
 
     /// Whether a TAP of this name was made for this user.
     pub fn is_of(ifname: &str, uid: u32) -> bool {
-        let number =
-            ifname.strip_prefix("xu").and_then(|rest| rest.strip_prefix(&uid.to_string())?.strip_prefix('-'));
-        number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+        Self::owner(ifname) == Some(uid.to_string().as_str())
+    }
+
+    /// Whether a TAP of this name was made for anybody.
+    pub fn is_loan(ifname: &str) -> bool {
+        Self::owner(ifname).is_some()
+    }
+
+    fn owner(ifname: &str) -> Option<&str> {
+        let (uid, number) = ifname.strip_prefix("xu")?.split_once('-')?;
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        (is_number(uid) && is_number(number)).then_some(uid)
     }
 }
 

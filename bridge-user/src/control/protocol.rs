@@ -1,8 +1,8 @@
 //! What is said over the control socket.
 //!
 //! Each message is JSON behind its length in four bytes, big-endian, of at most [`MAX_MESSAGE`] bytes. A client
-//! sends one [`Envelope`] of a [`Request`] and gets one of a [`Reply`]; after [`Request::Monitor`] replies
-//! go on until either side hangs up.
+//! sends one [`Envelope`] of a [`Request`] and gets one of a [`Reply`]; after [`Request::Monitor`] and
+//! [`Request::Capture`] replies go on until either side hangs up.
 
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +48,21 @@ pub struct TapOptions {
     pub no_vnet_hdr: bool,
     /// Its MTU, in bytes; the uplink's if `None`.
     pub mtu: Option<u32>,
+}
+
+/// What is captured. What is `None` is no filter.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaptureOptions {
+    /// The ports; `host` for the host.
+    pub ports: Vec<String>,
+    /// Bytes that are kept of each frame.
+    pub snaplen: u32,
+    /// Source or destination address, as text.
+    pub mac: Option<String>,
+    /// The VLAN; 0 for untagged.
+    pub vlan: Option<u16>,
+    /// The EtherType after tags.
+    pub ether_type: Option<u16>,
 }
 
 /// What a client asks for.
@@ -115,6 +130,8 @@ pub enum Request {
     },
     /// Send events as they happen.
     Monitor,
+    /// Show what passes ports, until the client hangs up: the reply says that it is on.
+    Capture(CaptureOptions),
     /// Take the bridge down, as SIGTERM does.
     Down,
 }

@@ -10,7 +10,7 @@ use bridge_common::{
 use super::Bridge;
 use crate::{
     Error, Result,
-    control::{Event, protocol::PortEvent},
+    control::{Event, protocol::Loan, protocol::PortEvent},
     datapath::Slot,
     link::Link,
     plan::{
@@ -53,7 +53,8 @@ fn facts(link: &Link) -> Box<Link> {
 impl Bridge {
     /// Whether a pattern of the settings matches.
     fn is_wanted(&self, name: &str) -> bool {
-        self.settings.attach.iter().any(|pattern| pattern.matches(name))
+        // A pattern as wide as `*` takes no TAP of the bridge helper's, which asks for its port itself.
+        !Loan::is_loan(name) && self.settings.attach.iter().any(|pattern| pattern.matches(name))
     }
 
     /// Attaches what is there already, or was changed while nobody listened.

@@ -33,6 +33,8 @@ pub struct Bridge {
     /// What was chosen for each port and why, for the operator.
     pub(super) notes: Vec<String>,
     pub(super) news: broadcast::Sender<Event>,
+    /// Whether somebody captures, and is still there.
+    pub(super) capturing: bool,
     /// Nothing can expire before this time; see `sweep`.
     pub(super) next_expiry: u64,
     /// The hook that each port was told to have, in words, so that only changes are said again.
@@ -78,6 +80,7 @@ impl Bridge {
             absent: BTreeMap::new(),
             notes: warnings.into_iter().map(|warning| format!("warning: {warning}")).collect(),
             news: broadcast::channel(NEWS_KEPT).0,
+            capturing: false,
             next_expiry: 0,
             said: BTreeMap::new(),
             bypasses: BTreeMap::new(),
@@ -117,6 +120,8 @@ impl Bridge {
             programs.settle()?;
         }
         self.attach_all()?;
+        // Whoever captured before has lost its controller and ended.
+        self.end_capture()?;
         // What was forwarding goes on, and its operator hears what it goes past.
         if fresh { Ok(()) } else { self.rules_changed() }
     }

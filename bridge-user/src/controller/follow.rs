@@ -169,6 +169,7 @@ impl Bridge {
         self.flush_learned(id)?;
         if is_attached(&member.record) {
             // The next one of this name is another guest's, as far as anybody knows.
+            self.forget_in_capture(id)?;
             self.hands.forget(id)?;
             let detail = "the device is gone".into();
             let event = Event::PortRemoved(PortEvent { ifname: member.name.to_string(), detail });

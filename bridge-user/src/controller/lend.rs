@@ -78,7 +78,8 @@ impl Bridge {
     pub(super) fn forget_lent(&mut self, id: PortId, ifindex: u32) -> Result<()> {
         self.tell_port(Event::PortRemoved, id, "the guest is gone");
         self.members.remove(&id);
-        self.said.remove(&id);
+        self.forget_port(id);
+        self.forget_in_capture(id)?;
         for slot in [Slot::Ingress, Slot::Egress, Slot::Xdp] {
             self.hands.pins.unpin(id, slot)?;
         }

@@ -7,6 +7,7 @@ mod adopt;
 mod attach;
 mod bridge;
 mod bypass;
+mod capture;
 mod checks;
 mod clear;
 mod fdb;

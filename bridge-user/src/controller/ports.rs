@@ -230,6 +230,7 @@ impl Bridge {
     pub(super) fn let_go(&mut self, id: PortId) -> Result<()> {
         self.tell_port(Event::PortRemoved, id, "");
         self.forget_port(id);
+        self.forget_in_capture(id)?;
         if let Some(member) = self.members.remove(&id) {
             self.hands.take_back(member.release());
         }

@@ -9,8 +9,8 @@ use crate::{
 };
 
 impl Bridge {
-    /// Carries a request out and says how it went. [`Request::Monitor`] and [`Request::Down`] are the
-    /// server's.
+    /// Carries a request out and says how it went. [`Request::Monitor`] is the server's, [`Request::Down`] the
+    /// main loop's.
     pub(super) fn answer(&mut self, request: Request) -> Reply {
         let notes_before = self.notes.len();
         match self.carry_out(request) {
@@ -67,6 +67,7 @@ impl Bridge {
                 let count = self.fdb_flush(ifname.as_deref(), vlan)?;
                 return Ok(vec![format!("{count} stations deleted")]);
             }
+            Request::Capture(options) => self.begin_capture(&options)?,
             Request::Monitor | Request::Down => {}
         }
         Ok(Vec::new())

@@ -167,12 +167,13 @@ async fn attend(
                     Err(error) => tracing::error!(%error, "cannot read the kernel's events"),
                 }
             }
-            Some(asked) = requests.recv() => match asked.request {
-                Request::Down => return Ok(End::Asked(asked.answer)),
-                request => {
+            Some(asked) = requests.recv() => match asked {
+                server::Asked::CaptureEnded => settled("end a capture", bridge.end_capture()),
+                server::Asked::Request { request: Request::Down, answer } => return Ok(End::Asked(answer)),
+                server::Asked::Request { request, answer } => {
                     let reply = bridge.answer(request);
                     // The client may have gone away meanwhile.
-                    let _ = asked.answer.send(reply);
+                    let _ = answer.send(reply);
                 }
             },
             () = &mut serving => return Err(Error::Controller("the control socket's server ended".into())),

@@ -7,12 +7,17 @@ use tokio::{
 
 use crate::control::{Event, Frames, Reply, Request, frames};
 
-/// A request on its way to the controller.
-pub struct Asked {
-    /// What is asked.
-    pub request: Request,
-    /// Where the answer goes.
-    pub answer: oneshot::Sender<Reply>,
+/// What a connection has to say to the controller.
+pub enum Asked {
+    /// A request.
+    Request {
+        /// What is asked.
+        request: Request,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Reply>,
+    },
+    /// Who captured has hung up.
+    CaptureEnded,
 }
 
 /// Connections that are served at once; more wait.
@@ -68,10 +73,50 @@ async fn talk(
     if request == Request::Monitor {
         return monitor(frames, news).await;
     }
-    drop(news);
+    let ports = match &request {
+        Request::Capture(options) => Some(options.ports.clone()),
+        _ => None,
+    };
     let (answer, answered) = oneshot::channel();
-    asked.send(Asked { request, answer }).await?;
-    Ok(frames.write(&answered.await?).await?)
+    asked.send(Asked::Request { request, answer }).await?;
+    let reply = answered.await?;
+    let done = matches!(reply, Reply::Done { .. });
+    let written = frames.write(&reply).await;
+    if let (true, Some(ports)) = (done, ports) {
+        // However it ends, and even if the client is gone already.
+        let outcome = if written.is_ok() { capture(frames, ports, news).await } else { Ok(()) };
+        asked.send(Asked::CaptureEnded).await?;
+        outcome?;
+    }
+    Ok(written?)
+}
+
+/// Waits until who captures hangs up, or until all of its ports are gone.
+async fn capture(
+    mut frames: Frames,
+    mut ports: Vec<String>,
+    mut news: broadcast::Receiver<Event>,
+) -> Result<(), Failure> {
+    loop {
+        let event = tokio::select! {
+            event = news.recv() => event,
+            said = frames.read::<Request>() => match said? {
+                Some(_) => continue,
+                None => return Ok(()),
+            },
+        };
+        match event {
+            Ok(Event::PortRemoved(port)) => {
+                ports.retain(|name| *name != port.ifname);
+                if ports.is_empty() {
+                    let message = format!("{} is no port any more", port.ifname);
+                    return Ok(frames.write(&Reply::Failed { message }).await?);
+                }
+            }
+            Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Err(broadcast::error::RecvError::Closed) => return Ok(()),
+        }
+    }
 }
 
 /// The socket's mode lets only root in, and the bridge helper, which has opened it by a capability: it is trusted no

@@ -37,6 +37,8 @@ pub enum Error {
     Replace { interface: String, slot: Slot, reason: String },
     #[error("cannot detach from {slot} of port {port}: {reason}")]
     Detach { port: u16, slot: Slot, reason: String },
+    #[error("cannot make the rings of a capture: {reason}")]
+    CaptureRings { errno: Option<i32>, reason: String },
     #[error("cannot open map {map}: {reason}")]
     OpenMap { map: &'static str, reason: String },
     #[error("cannot read map {map}: {reason}")]

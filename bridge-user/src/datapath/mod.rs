@@ -4,6 +4,7 @@
 
 mod batch;
 mod btf;
+mod capture;
 mod carry;
 mod detach;
 mod error;
@@ -18,6 +19,7 @@ mod tables;
 mod test_run;
 mod way;
 
+pub use capture::{CaptureRings, CaptureSwitch, Record};
 pub use error::{Error, Result};
 pub use events::Events;
 pub use name::{BridgeName, InvalidBridgeName};

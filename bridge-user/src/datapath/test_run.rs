@@ -1,5 +1,7 @@
 //! Running a loaded program on one frame, for the lab: `BPF_PROG_TEST_RUN`.
 
+use std::time::Duration;
+
 use aya::{
     Pod, TestRun as _, TestRunOptions,
     maps::{Array, Map, MapData, RingBuf},
@@ -32,21 +34,33 @@ impl Programs {
     /// Runs a program on a frame and returns its action. A redirect of the frame itself is not carried out,
     /// the copies of a flood are.
     pub fn test_run(&self, program: &'static str, frame: &[u8], context: &Context) -> Result<u32> {
+        Ok(self.repeat(program, frame, context, 1)?.0)
+    }
+
+    /// The same many times over: the action and the mean time of one run.
+    pub fn repeat(
+        &self,
+        program: &'static str,
+        frame: &[u8],
+        context: &Context,
+        repeat: u32,
+    ) -> Result<(u32, Duration)> {
         let absent = || Error::Object { reason: format!("no program {program}") };
         let loaded = self.ebpf.program(program).ok_or_else(absent)?;
         let failed = |error| Error::Verify { program, reason: words(&error) };
         let outcome = if program == programs::XDP {
             let context = xdp_md(frame.len() as u32, context);
             let options =
-                TestRunOptions { ctx_in: Some(&context), data_in: Some(frame), ..Default::default() };
+                TestRunOptions { ctx_in: Some(&context), data_in: Some(frame), repeat, ..Default::default() };
             <&Xdp>::try_from(loaded).and_then(|program| program.test_run(options))
         } else {
             let context = sk_buff(context);
             let options =
-                TestRunOptions { ctx_in: Some(&context), data_in: Some(frame), ..Default::default() };
+                TestRunOptions { ctx_in: Some(&context), data_in: Some(frame), repeat, ..Default::default() };
             <&SchedClassifier>::try_from(loaded).and_then(|program| program.test_run(options))
         };
-        Ok(outcome.map_err(failed)?.return_value)
+        let outcome = outcome.map_err(failed)?;
+        Ok((outcome.return_value, outcome.duration))
     }
 }
 

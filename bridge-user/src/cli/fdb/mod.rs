@@ -3,6 +3,8 @@
 mod rows;
 mod words;
 
+pub(super) use words::vlan;
+
 use bridge_common::Mac;
 use clap::{Args, Subcommand, ValueEnum};
 

@@ -53,7 +53,7 @@ pub fn explain(facts: &Facts, frame: &Frame, ingress: PortId, decision: Decision
         |port: PortId, reason: DropReason| Dropped { port: facts.name(port), reason: reason.name() };
     let (verdict, ports, drops, why) = match decision.verdict {
         Verdict::Forward(port) => ("forward", vec![port], Vec::new(), reason_to_forward(facts, frame)),
-        Verdict::Flood => {
+        Verdict::Flood(_) => {
             // A port that is down takes no part in it.
             let others = facts.ports.iter().filter(|(id, port)| **id != ingress && port.is_up());
             let (out, lost): (Vec<_>, Vec<_>) = others.partition(|(_, port)| leave(frame, port).is_ok());
@@ -124,7 +124,7 @@ fn hook(facts: &Facts, frame: &Frame, ingress: PortId, verdict: Verdict) -> &'st
             "xdp where its checksums are proved finished, else tc"
         }
         Verdict::Forward(_) => "xdp",
-        Verdict::Flood => "tc",
+        Verdict::Flood(_) => "tc",
     }
 }
 
