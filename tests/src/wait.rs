@@ -21,11 +21,6 @@ pub fn patience(time: Duration) -> Duration {
     time * slowness()
 }
 
-/// What is to be done so often, or to so many bytes, there is done so often here, so that it ends. Never nothing.
-pub fn share(whole: u64) -> u64 {
-    whole.div_ceil(slowness().into())
-}
-
 /// Asks `condition` every few milliseconds until it holds; false when `timeout` passes first, times the machine's
 /// slowness.
 pub fn wait_until(timeout: Duration, mut condition: impl FnMut() -> bool) -> bool {

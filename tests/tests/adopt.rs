@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use xbr_lab::{
-    GuestKind, Mac, Offloads, Segment, Stream, TapsBy, Xbr, patience, ping, require_privileges, share,
-    tcp_transfer,
+    GuestKind, Mac, Offloads, Segment, Stream, TapsBy, Xbr, ping, require_privileges, tcp_transfer,
 };
 
 const XBR: &str = env!("CARGO_BIN_EXE_xbr-under-test");
@@ -22,7 +21,7 @@ impl Streams {
         let stream = |(from, to): (&xbr_lab::Node, &xbr_lab::Node)| {
             ping(&from.ns, to.v4).unwrap();
             let name = format!("{} → {}", from.ns.name(), to.ns.name());
-            (name, Stream::start(&from.ns, &to.ns, to.v4, share(1000) as u32).unwrap())
+            (name, Stream::start(&from.ns, &to.ns, to.v4, 1000).unwrap())
         };
         Streams(pairs.map(stream).collect())
     }
@@ -53,7 +52,6 @@ fn die_often(bridge: &mut Xbr, more: &str, deaths: u32) {
     bridge.restart(more);
     let whole = start.elapsed();
     bridge.kill();
-    let deaths = share(deaths.into()) as u32;
     for death in 0..deaths {
         bridge.launch(more);
         std::thread::sleep(whole * death / deaths);
@@ -119,7 +117,7 @@ fn tcp_goes_on() {
                     scope.spawn(move || {
                         let mut count = 0;
                         while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                            tcp_transfer(&from.ns, &to.ns, to.v6, share(8 << 20))?;
+                            tcp_transfer(&from.ns, &to.ns, to.v6, 8 << 20)?;
                             count += 1;
                         }
                         Ok::<_, anyhow::Error>(count)
@@ -128,7 +126,7 @@ fn tcp_goes_on() {
                 .into();
             die_often(&mut bridge, "--lab-other-tag", 3);
             bridge.kill();
-            std::thread::sleep(patience(Duration::from_millis(200)));
+            std::thread::sleep(Duration::from_millis(200));
             done.store(true, std::sync::atomic::Ordering::Relaxed);
             for transfer in transfers {
                 let count = transfer.join().unwrap().expect("a transfer broke");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use xbr_lab::{
     GuestKind::{self, Tap, TapVnetHdr, Veth},
     Offloads, Segment, TapMode, TapsBy, Xbr, everyone_talks, guests_get_addresses, ping, require_privileges,
-    share, wait_until,
+    wait_until,
 };
 
 const XBR: &str = env!("CARGO_BIN_EXE_xbr-under-test");
@@ -67,7 +67,7 @@ impl Row {
             );
         }
         let told = || format!("{:?}, {:?}, MTU {}, hook {}", self.guests, self.offloads, self.mtu, self.hook);
-        everyone_talks(&segment, share(self.bytes)).unwrap_or_else(|e| panic!("{}: {e:#}", told()));
+        everyone_talks(&segment, self.bytes).unwrap_or_else(|e| panic!("{}: {e:#}", told()));
         guests_get_addresses(&segment).unwrap_or_else(|e| panic!("{}: {e:#}", told()));
         self.bulk_went_the_right_way(&bridge);
         self.pings_go_the_right_way(&bridge, &segment);

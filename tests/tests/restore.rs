@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 use xbr_lab::{
     Cleanup, GuestKind, Namespace, Process, Segment, Snapshot, Xbr, bpffs_dir, has_tcx, require_privileges,
-    share, socket_path, unique_name,
+    socket_path, unique_name,
 };
 
 const XBR: &str = env!("CARGO_BIN_EXE_xbr-under-test");
@@ -158,11 +158,11 @@ fn down_cleans_up_after_a_start_that_died() {
     let whole = start.elapsed();
     assert!(bridge.end(Signal::SIGTERM).success());
     before.assert_same(&machine.snapshot(&bridge.name));
-    let deaths = share(12) as u32;
-    for death in 0..deaths {
+    const DEATHS: u32 = 12;
+    for death in 0..DEATHS {
         bridge.launch("");
         // The first half of a start is the verifier's; what can be left behind comes after it.
-        std::thread::sleep(whole / 2 + whole / 2 * death / deaths);
+        std::thread::sleep(whole / 2 + whole / 2 * death / DEATHS);
         bridge.kill();
         let left = bpffs_dir(&bridge.name).exists();
         if death % 2 == 0 && left {
@@ -179,7 +179,7 @@ fn down_cleans_up_after_a_start_that_died() {
             let _ = std::fs::remove_file(socket_path(&bridge.name).with_extension("lock"));
         }
         if let Some(difference) = before.difference(&machine.snapshot(&bridge.name)) {
-            panic!("death {death} of {deaths}: the machine is not as it was:\n{difference}");
+            panic!("death {death} of {DEATHS}: the machine is not as it was:\n{difference}");
         }
     }
 }
