@@ -139,7 +139,7 @@ fn request(mac: Mac, xid: u32, replies: Replies, kind: MessageType, more: &[Dhcp
 }
 
 fn answer(port: &RawPort, mac: Mac, xid: u32, kind: MessageType) -> Result<Message> {
-    let end = Instant::now() + Duration::from_secs(3);
+    let end = Instant::now() + crate::patience(Duration::from_secs(3));
     while let Some(frame) = port.recv(end.saturating_duration_since(Instant::now()))? {
         let Some(message) = reply_in(&frame, mac)? else { continue };
         if message.xid() == xid && message.opts().msg_type() == Some(kind) {

@@ -103,7 +103,7 @@ impl Ears {
             });
             outcome?;
         }
-        std::thread::sleep(SILENCE);
+        std::thread::sleep(crate::patience(SILENCE));
         for (ear, mut got) in self.0.iter().zip(heard) {
             got.extend(ear.now()?);
             got.sort();
@@ -126,7 +126,7 @@ impl Ears {
     /// Forgets what anyone has heard, once it is silent.
     pub fn forget(&self) -> Result<()> {
         while {
-            std::thread::sleep(SILENCE);
+            std::thread::sleep(crate::patience(SILENCE));
             let heard: Result<Vec<_>> = self.0.iter().map(Ear::now).collect();
             !heard?.iter().all(Vec::is_empty)
         } {}

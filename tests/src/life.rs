@@ -52,13 +52,16 @@ impl Xbr {
         monitor
     }
 
-    /// What the pinned links hold: pin, program's tag, and whether it is attached to a device at all. Sorted.
+    /// What the pinned links and the filters hold: which one, the program's tag, and whether it is attached to a device at
+    /// all. Sorted.
     #[track_caller]
     pub fn attachments(&self) -> Vec<(String, String, bool)> {
         let pins = std::fs::read_dir(bpffs_dir(&self.name).join("links")).expect("links are pinned");
         let mut found: Vec<_> = pins
-            .map(|pin| {
-                let path = pin.expect("a pin").path();
+            .map(|pin| pin.expect("a pin").path())
+            // A folder is the mark of a filter.
+            .filter(|path| !path.is_dir())
+            .map(|path| {
                 let link = self.bpftool(&format!("link show pinned {}", path.display()));
                 let program = self.bpftool(&format!("prog show id {}", link["prog_id"]));
                 let tag = program["tag"].as_str().unwrap_or_default().to_owned();
@@ -68,7 +71,30 @@ impl Xbr {
                 (name, tag, !severed)
             })
             .collect();
+        found.extend(self.filters());
         found.sort();
+        found
+    }
+
+    /// The filters of this bridge: place, the program's tag, and true.
+    #[track_caller]
+    fn filters(&self) -> Vec<(String, String, bool)> {
+        let mut found = Vec::new();
+        for port in self.json("port show").as_array().expect("a list") {
+            for hook in ["ingress", "egress"] {
+                let place = format!("{} {hook}", port["ifname"].as_str().expect("a name"));
+                // A device without a clsact qdisc has no such place, which tc tells by an error.
+                let words = format!("-j filter show dev {place}");
+                let listed = self.ns.command("tc", words.split(' ')).output().expect("tc");
+                let listed: Value = serde_json::from_slice(&listed.stdout).unwrap_or_default();
+                let ours = format!("xbr/{}", self.name);
+                let filters = listed.as_array().into_iter().flatten().map(|filter| &filter["options"]);
+                found.extend(filters.filter(|filter| filter["bpf_name"] == ours.as_str()).map(|filter| {
+                    let tag = filter["prog"]["tag"].as_str().expect("a program");
+                    (place.clone(), tag.to_owned(), true)
+                }));
+            }
+        }
         found
     }
 

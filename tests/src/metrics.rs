@@ -18,7 +18,7 @@ impl Metrics {
         let mut stream = ns
             .run(|| TcpStream::connect_timeout(&address, Duration::from_secs(3)))
             .with_context(|| format!("connect to {address}"))?;
-        stream.set_read_timeout(Some(Duration::from_secs(3)))?;
+        stream.set_read_timeout(Some(crate::patience(Duration::from_secs(3))))?;
         stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: lab\r\nConnection: close\r\n\r\n")?;
         let mut text = String::new();
         stream.read_to_string(&mut text)?;

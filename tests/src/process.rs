@@ -128,7 +128,7 @@ impl Process {
     }
 
     fn wait_for(&self, timeout: Duration, mut condition: impl FnMut(&mut State) -> bool) -> bool {
-        let end = Instant::now() + timeout;
+        let end = Instant::now() + crate::patience(timeout);
         let mut state = self.shared.state();
         while !condition(&mut state) {
             let Some(left) = end.checked_duration_since(Instant::now()) else { return false };

@@ -43,13 +43,13 @@ impl Speaker {
     /// Whether the frame arrives here; others that come before it are forgotten.
     #[track_caller]
     pub fn hears(&self, said: &Said) -> bool {
-        self.within(COMES, said)
+        self.within(crate::patience(COMES), said)
     }
 
     /// Whether the frame stays away, to be asked after somebody else has heard it.
     #[track_caller]
     pub fn hears_nothing_of(&self, said: &Said) -> bool {
-        !self.within(STAYS_AWAY, said)
+        !self.within(crate::patience(STAYS_AWAY), said)
     }
 
     fn within(&self, timeout: Duration, said: &Said) -> bool {

@@ -25,7 +25,12 @@ struct Query {
 }
 
 /// The numbers of the programs on each hook of a device of the caller's namespace.
+///
+/// A kernel without tcx has no such hooks.
 pub(crate) fn programs(dev: &str) -> io::Result<Vec<(&'static str, Vec<u32>)>> {
+    if !crate::has_tcx() {
+        return Ok(Vec::new());
+    }
     let ifindex = crate::device::index(dev)?;
     HOOKS.into_iter().map(|(hook, attach_type)| Ok((hook, query(ifindex, attach_type)?))).collect()
 }

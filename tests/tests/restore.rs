@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 use xbr_lab::{
-    Cleanup, GuestKind, Namespace, Process, Segment, Snapshot, Xbr, bpffs_dir, require_privileges,
+    Cleanup, GuestKind, Namespace, Process, Segment, Snapshot, Xbr, bpffs_dir, has_tcx, require_privileges,
     socket_path, unique_name,
 };
 
@@ -69,7 +69,12 @@ fn a_signal_ends_it_and_nothing_is_left() {
         bridge.text("tap add new2");
         let during = machine.snapshot("nobody");
         let difference = before.difference(&during).expect("a running bridge is to be seen");
-        for trace in ["new1", "new2", "tcx ingress of vm1", "tcx ingress of eth0", "tcx egress of eth0"] {
+        let places =
+            ["vm1 ingress", "eth0 ingress", "eth0 egress"].map(|place| match place.split_once(' ') {
+                Some((dev, hook)) if has_tcx() => format!("tcx {hook} of {dev}"),
+                _ => format!("+ filter show dev {place}"),
+            });
+        for trace in ["new1", "new2"].into_iter().chain(places.iter().map(String::as_str)) {
             assert!(difference.contains(trace), "{words}: no trace of {trace}:\n{difference}");
         }
         assert_eq!(difference.contains("+ addr eth0.xdp"), words == XDP, "{difference}");

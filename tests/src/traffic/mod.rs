@@ -15,7 +15,9 @@ use anyhow::{Context, Result};
 use crate::Namespace;
 
 /// How long a path may stay silent before it counts as broken.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
+pub(crate) fn longest_silence() -> Duration {
+    crate::patience(Duration::from_secs(3))
+}
 
 /// A UDP socket inside a namespace.
 pub(crate) fn udp_socket(ns: &Namespace, addr: impl Into<IpAddr>, port: u16) -> Result<UdpSocket> {

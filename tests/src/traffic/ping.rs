@@ -62,7 +62,8 @@ impl<'a> Ping<'a> {
         let addr = addr.into();
         // All at once (`-l`), because ping waits for a late answer no longer than the interval, so that has to be long. `-w` is no
         // way out: with a deadline, ping goes on sending until that many answers have come.
-        let (count, timeout) = (self.count.to_string(), self.timeout.as_secs_f64().to_string());
+        let timeout = crate::patience(self.timeout).as_secs_f64().to_string();
+        let count = self.count.to_string();
         let size = self.size.to_string();
         let mut args =
             vec!["-n", "-q", "-c", &count, "-l", &count, "-i", &timeout, "-W", &timeout, "-s", &size];

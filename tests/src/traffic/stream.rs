@@ -163,7 +163,8 @@ fn receive(socket: &UdpSocket, stop: &AtomicBool, sent: &AtomicU64, received: &A
         if stop.load(Relaxed) {
             let since = *stopped.get_or_insert_with(Instant::now);
             // Even when all are here, a moment more for one that comes twice.
-            let enough = if arrivals.received >= sent.load(Relaxed) { STRAGGLERS / 6 } else { STRAGGLERS };
+            let all_here = arrivals.received >= sent.load(Relaxed);
+            let enough = crate::patience(if all_here { STRAGGLERS / 6 } else { STRAGGLERS });
             if since.elapsed() > enough && last.is_none_or(|last| last.elapsed() > enough) {
                 return arrivals;
             }

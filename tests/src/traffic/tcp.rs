@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 
-use super::{Noise, PATIENCE};
-use crate::{Namespace, wait_until};
+use super::{Noise, longest_silence};
+use crate::{Namespace, patience, wait_until};
 
 /// The slowest transfer that still counts as one, in bytes a second.
 const SLOWEST: u64 = 2_000_000;
+
+/// How long a connection that the client has may take to be the server's too.
+const SOON: Duration = Duration::from_secs(3);
 
 const BLOCK: u64 = 256 << 10;
 
@@ -32,12 +35,12 @@ fn transfer(from: &Namespace, to: &Namespace, addr: IpAddr, bytes: u64) -> Resul
     let listener = to.run(|| TcpListener::bind(SocketAddr::new(addr, 0))).context("listen")?;
     let address = listener.local_addr()?;
     let start = Instant::now();
-    let end = start + PATIENCE + Duration::from_secs(2 * bytes / SLOWEST);
-    let client = from.run(|| TcpStream::connect_timeout(&address, PATIENCE)).context("connect")?;
+    let end = start + longest_silence() + patience(Duration::from_secs(2 * bytes / SLOWEST));
+    let client = from.run(|| TcpStream::connect_timeout(&address, longest_silence())).context("connect")?;
     let server = accept(&listener)?;
     for stream in [&client, &server] {
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(longest_silence()))?;
+        stream.set_write_timeout(Some(longest_silence()))?;
     }
     one_way(&client, &server, bytes, 1, end).context("client → server")?;
     one_way(&server, &client, bytes, 2, end).context("server → client")?;
@@ -48,7 +51,7 @@ fn transfer(from: &Namespace, to: &Namespace, addr: IpAddr, bytes: u64) -> Resul
 fn accept(listener: &TcpListener) -> Result<TcpStream> {
     listener.set_nonblocking(true)?;
     let mut accepted = Err(anyhow!("the client is connected, the server never heard of it"));
-    wait_until(PATIENCE, || match listener.accept() {
+    wait_until(SOON, || match listener.accept() {
         Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => false,
         other => {
             accepted = other.map_err(Into::into);
@@ -134,7 +137,7 @@ mod tests {
             }
             sender.write_all(&bytes).unwrap();
             drop(sender);
-            let error = receive(&receiver, 5000, 1, Instant::now() + PATIENCE).unwrap_err();
+            let error = receive(&receiver, 5000, 1, Instant::now() + longest_silence()).unwrap_err();
             assert!(error.to_string().contains(says), "{error:#}");
         }
     }

@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use anyhow::{Context, Result, ensure};
 use nix::sys::socket::{setsockopt, sockopt};
 
-use super::{Noise, PATIENCE, udp_socket, unspecified};
-use crate::Namespace;
+use super::{Noise, longest_silence, udp_socket, unspecified};
+use crate::{Namespace, kernel::cuts_datagrams_without_checksum_offload};
 
 /// Datagrams of many lengths, each sent to `addr` in `to` and back again, one after the other, none repeated. Among them
 /// some that travel in fragments at an MTU of 1500. Each must arrive whole, and once.
@@ -38,7 +38,7 @@ fn exchange(from: &Namespace, to: &Namespace, addr: IpAddr) -> Result<()> {
 }
 
 fn receive(socket: &UdpSocket) -> Result<(Vec<u8>, SocketAddr)> {
-    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_read_timeout(Some(longest_silence()))?;
     let mut buffer = vec![0; 65536];
     let (length, sender) = socket.recv_from(&mut buffer).context("nothing came")?;
     buffer.truncate(length);
@@ -46,7 +46,7 @@ fn receive(socket: &UdpSocket) -> Result<(Vec<u8>, SocketAddr)> {
 }
 
 /// `count` datagrams of `size` bytes that leave the sender as one segmentation-offload frame (`UDP_SEGMENT`, as QUIC does). Each must
-/// arrive as itself.
+/// arrive as itself. (An older kernel cannot where the sender has its checksum offload off; then nothing is sent.)
 pub fn udp_segments(
     from: &Namespace,
     to: &Namespace,
@@ -65,7 +65,15 @@ fn segments(from: &Namespace, to: &Namespace, addr: IpAddr, size: u16, count: us
     client.connect(server.local_addr()?)?;
     setsockopt(&client, sockopt::UdpGsoSegment, &i32::from(size)).context("UDP_SEGMENT")?;
     let all = Noise::seeded(9).bytes(usize::from(size) * count);
-    client.send(&all).context("send")?;
+    match client.send(&all) {
+        // The sender's own kernel knows of no such frame: there is nothing that a switch could get wrong.
+        Err(error)
+            if error.raw_os_error() == Some(libc::EIO) && !cuts_datagrams_without_checksum_offload() =>
+        {
+            return Ok(());
+        }
+        sent => sent.context("send")?,
+    };
     for (number, wanted) in all.chunks(size.into()).enumerate() {
         let (got, _) = receive(&server).with_context(|| format!("datagram {number} of {count}"))?;
         ensure!(got == wanted, "datagram {number} of {count} has {} bytes, or changed", got.len());

@@ -42,7 +42,8 @@ const MODULE_DIRS: [&str; 9] = [
 ];
 
 /// Modules that are taken by name, wherever they lie.
-const MODULES: [&str; 24] = [
+const MODULES: [&str; 25] = [
+    "virtio_pci",
     "virtio_net",
     "virtio_blk",
     "virtio-rng",

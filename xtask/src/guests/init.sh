@@ -13,6 +13,8 @@ mount -t debugfs debug /sys/kernel/debug
 mount -t tracefs trace /sys/kernel/tracing
 ulimit -n 65536
 hostname guest
+# A module of its own in 6.1, and built in since.
+modprobe -q virtio_pci
 modprobe virtio_net
 /sbin/ip link set lo up
 # What a test brings along: a tar archive on the first disk.
