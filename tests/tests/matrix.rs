@@ -5,12 +5,7 @@
 #[path = "matrix/inside.rs"]
 mod inside;
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{env, time::Duration};
 
 use xbr_lab::{
     Namespace,
@@ -25,31 +20,16 @@ const SLOWNESS: u32 = 10;
 /// How long one test may take inside.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// A program without what only a debugger reads, which is most of it.
-fn slim(program: &Path) -> PathBuf {
-    let name = format!("{}-{}", program.file_name().expect("a file").to_string_lossy(), std::process::id());
-    let to = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let status = Command::new("strip").arg("-g").arg("-o").arg(&to).arg(program).status();
-    assert!(status.is_ok_and(|status| status.success()), "strip {}", program.display());
-    to
-}
-
 /// Runs the tests of [`inside`] in a guest of this kernel: this very program, with the lab in it.
 fn on(kernel: Kernel) {
     if !require_guests(kernel) {
         return;
     }
     let me = env::current_exe().expect("this program");
-    let programs = [(me.as_path(), "/bin/matrix"), (Path::new(XBR), XBR)];
-    let slim = programs.map(|(here, in_guest)| (slim(here), in_guest));
     let builder = Vm::builder("machine").kernel(kernel).memory(768).cpus(2);
     // Not busybox's ping, whose words are others.
     let builder = builder.program("/usr/bin/ping", "/sbin/ping");
-    let builder = slim.iter().fold(builder, |builder, (here, in_guest)| builder.program(here, in_guest));
-    let vm = builder.start(&Namespace::new("machine"));
-    for (path, _) in &slim {
-        let _ = std::fs::remove_file(path);
-    }
+    let vm = builder.program(me, "/bin/matrix").program(XBR, XBR).start(&Namespace::new("machine"));
     let release = vm.sh("uname -r; modprobe -a tun veth sch_ingress cls_bpf").expect("a kernel with modules");
     for test in inside::NAMES {
         let started = std::time::Instant::now();

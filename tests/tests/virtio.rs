@@ -17,9 +17,13 @@ fn on(kernel: Kernel) {
     if !require_guests(kernel) {
         return;
     }
+    let started = std::time::Instant::now();
+    let so_far = |what: &str| println!("{kernel:?}: {what} after {:.0} s", started.elapsed().as_secs_f32());
     let machine = Machine::boot(kernel);
     let before = machine.card();
+    so_far("booted");
     machine.run_xbr();
+    so_far("ready");
     assert_eq!(machine.hooks(), [["eth0", "xdp"], ["v1", "xdp"], ["v2", "xdp"]]);
 
     let nested = machine.nested();
@@ -34,12 +38,15 @@ fn on(kernel: Kernel) {
         assert!(redirected > 500, "{redirected} frames of {port} were redirected in XDP\n{}", machine.tell());
     }
 
+    so_far("all reach all");
+
     promiscuity_is_needed_and_kept(&machine);
 
     machine.end_xbr();
     assert_eq!(machine.card(), before, "the card is as before");
     machine.host_reaches_outside().unwrap();
     machine.no_complaints();
+    so_far("done");
 }
 
 /// Somebody clears the flag: xbr sets it again. While no controller lives, nobody does: the card drops what is for the namespaces,

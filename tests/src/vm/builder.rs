@@ -25,6 +25,8 @@ pub struct VmBuilder {
     reboots: bool,
     /// Path in the guest → path here.
     files: BTreeMap<PathBuf, PathBuf>,
+    /// Those of the files that were made for this and are to be removed.
+    made: Made,
     arguments: Vec<String>,
     incoming: Option<u16>,
 }
@@ -39,6 +41,7 @@ impl VmBuilder {
             cpus: 1,
             reboots: false,
             files: BTreeMap::new(),
+            made: Made::default(),
             arguments: Vec::new(),
             incoming: None,
         }
@@ -80,7 +83,7 @@ impl VmBuilder {
         self
     }
 
-    /// Brings a program along, with the libraries that it needs.
+    /// Brings a program along, with the libraries that it needs and without what only a debugger reads, which is most of it.
     #[track_caller]
     pub fn program(mut self, here: impl AsRef<Path>, in_guest: impl AsRef<Path>) -> Self {
         let output = Command::new("ldd").arg(here.as_ref()).output().expect("ldd");
@@ -89,7 +92,11 @@ impl VmBuilder {
                 self.files.insert(word.into(), word.into());
             }
         }
-        self.file(here, in_guest)
+        let slim = std::env::temp_dir().join(crate::unique_name());
+        let status = Command::new("strip").arg("-g").arg("-o").arg(&slim).arg(here.as_ref()).status();
+        assert!(status.is_ok_and(|status| status.success()), "strip {}", here.as_ref().display());
+        self.made.0.push(slim.clone());
+        self.file(slim, in_guest)
     }
 
     /// More arguments for QEMU.
@@ -190,6 +197,18 @@ impl VmBuilder {
         std::fs::remove_file(&path).expect("the archive");
         assert!(status.success(), "tar: {status}");
         file
+    }
+}
+
+/// Files that go with this.
+#[derive(Default)]
+struct Made(Vec<PathBuf>);
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            let _ = std::fs::remove_file(path);
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use xbr_lab::vm::{Job, Kernel, Member, Nic, Station, Vm};
 
 const XBR: &str = env!("CARGO_BIN_EXE_xbr-under-test");
 
-/// An emulated machine verifies the programs.
-const READY: Duration = Duration::from_secs(180);
+/// How long anything may take on an emulated machine with others beside it: a start is some seconds.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A participant's addresses.
 pub type Addresses = (Ipv4Addr, Ipv6Addr);
@@ -84,7 +84,7 @@ impl Machine {
 
     #[track_caller]
     fn sh(&self, script: &str) -> String {
-        self.vm.sh_within(READY, script).unwrap_or_else(|e| panic!("{e:#}"))
+        self.vm.sh_within(PATIENCE, script).unwrap_or_else(|e| panic!("{e:#}"))
     }
 
     /// Gives `eth0` of a namespace its addresses.
@@ -119,7 +119,7 @@ impl Machine {
 
     #[track_caller]
     fn wait(&self, what: &str, condition: impl Fn() -> bool) {
-        let end = Instant::now() + READY;
+        let end = Instant::now() + PATIENCE;
         while !condition() {
             assert!(Instant::now() < end, "xbr is not {what}:\n{}", self.tell());
             std::thread::sleep(Duration::from_millis(200));
@@ -148,7 +148,7 @@ impl Machine {
     /// All that could help with a failure.
     pub fn tell(&self) -> String {
         let words = "cat /tmp/xbr.log; xbr port show; xbr stats; xbr fdb show; /sbin/ip -s -d link; dmesg | tail -20";
-        self.vm.run(READY, words).map_or_else(|e| format!("{e:#}"), |answer| answer.output)
+        self.vm.run(PATIENCE, words).map_or_else(|e| format!("{e:#}"), |answer| answer.output)
     }
 
     pub fn nested(&self) -> [Nested<'_>; 2] {
