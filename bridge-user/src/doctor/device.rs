@@ -1,6 +1,6 @@
 //! One device.
 
-use super::{Finding, drivers, others};
+use super::{Finding, others};
 use crate::{
     control::protocol::HookChoice,
     link::{
@@ -11,7 +11,7 @@ use crate::{
     plan::{
         Chosen,
         bypass::Bypassed,
-        hook,
+        drivers, hook,
         validate::{self, Claims},
     },
 };
@@ -159,7 +159,7 @@ fn offloads(device: &Device) -> Vec<Finding> {
         ("rx-vlan-hw-parse", "the device strips VLAN tags, which hides them from XDP"),
         ("rx-vlan-filter", "the device drops VLANs that nobody on the host has"),
         ("rx-lro", "the device merges frames, which cannot be forwarded"),
-        ("rx-gro-hw", "the device merges frames, which native XDP rules out"),
+        ("rx-gro-hw", "the device merges frames"),
     ];
     // A TAP and a veth get their frames from software, which has no such tricks.
     if device.link.kind.is_some() {
@@ -169,8 +169,11 @@ fn offloads(device: &Device) -> Vec<Finding> {
     let finding = |(name, what): (&str, &str)| {
         let feature = active(name)?;
         Some(match (feature.fixed, name) {
+            (fixed, "rx-gro-hw") => {
+                let then = drivers::merging(driver(device).unwrap_or(""), fixed);
+                Finding::note("offload", format!("{name} is on: {what}; {then}"))
+            }
             (true, _) => Finding::note("offload", format!("{name} is on and cannot be changed: {what}")),
-            (false, "rx-gro-hw") => Finding::note("offload", format!("{name} is on: {what}")),
             (false, _) => Finding::note(
                 "offload",
                 format!("{name} is on: {what}; xbr turns it off while it has XDP there"),
@@ -212,11 +215,27 @@ mod tests {
         Good state: up, MTU 1500 (68 to 9600)
         Good queues: 4 of 8 combined channels in use
         Note TC: clsact is there: filters of others see frames after xbr
-        Good as uplink: xdp while some port takes XDP, else tc (native XDP, if driver ixgbe has it)
-        Good as port: xdp (native XDP, if driver ixgbe has it)
+        Good as uplink: xdp while some port takes XDP, else tc (driver ixgbe has native XDP)
+        Good as port: xdp (driver ixgbe has native XDP)
         Note native XDP: yes, but attaching XDP resets the link or its rings: frames are lost for a moment; frames that XDP redirects are not merged by GRO
         Note offload: rx-vlan-hw-parse is on: the device strips VLAN tags, which hides them from XDP; xbr turns it off while it has XDP there
         Note offload: rx-vlan-filter is on and cannot be changed: the device drops VLANs that nobody on the host has
+        ");
+    }
+
+    /// virtio-net takes its merging back by itself, so nothing stands in the way.
+    #[test]
+    fn a_virtio_card_hears_that_its_merging_is_no_obstacle() {
+        insta::assert_snapshot!(said("eth0", "virtio_net", &["rx-vlan-filter", "rx-gro-hw"]), @r"
+        Good device: physical, driver virtio_net at 0000:00:03.0
+        Good state: up, MTU 1500 (68 to 9600)
+        Good queues: 4 of 8 combined channels in use
+        Note TC: clsact is there: filters of others see frames after xbr
+        Good as uplink: xdp while some port takes XDP, else tc (driver virtio_net has native XDP)
+        Good as port: xdp (driver virtio_net has native XDP)
+        Note native XDP: yes, but attaching XDP turns the guest receive offloads off, and wants a transmit queue of its own for each CPU
+        Note offload: rx-vlan-filter is on and cannot be changed: the device drops VLANs that nobody on the host has
+        Note offload: rx-gro-hw is on: the device merges frames; the driver turns that off while it has XDP, and on again after
         ");
     }
 

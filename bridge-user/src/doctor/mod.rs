@@ -3,7 +3,6 @@
 //! [`look`] asks the kernel; everything else here is a pure function of what it found.
 
 mod device;
-mod drivers;
 mod look;
 mod machine;
 mod others;

@@ -4,6 +4,7 @@
 //! by default. Where they are the rule, TC keeps them whole and is faster; where they are the exception, XDP
 //! is faster and the checksum guard sends the exceptions to TC.
 
+use super::drivers;
 use crate::{Refusal, control::protocol::HookChoice, link::Link};
 
 /// A hook, and how its programs are to run.
@@ -105,6 +106,7 @@ pub fn uplink(
 
 fn by_driver(driver: Option<&str>) -> String {
     match driver {
+        Some(driver) if drivers::has_native_xdp(driver) => format!("driver {driver} has native XDP"),
         Some(driver) => format!("native XDP, if driver {driver} has it"),
         None => "native XDP, if the driver has it".into(),
     }

@@ -4,6 +4,7 @@
 
 pub mod act;
 pub mod bypass;
+pub mod drivers;
 pub mod hook;
 pub mod steps;
 pub mod validate;

@@ -82,6 +82,19 @@ pub fn costs(driver: &str) -> Vec<&'static str> {
     costs
 }
 
+/// What becomes of `rx-gro-hw` when XDP comes, with this driver; `fixed` when it cannot be changed.
+pub fn merging(driver: &str, fixed: bool) -> &'static str {
+    match (driver, fixed) {
+        // `virtnet_xdp_set` asks the device for it by VIRTIO_NET_F_CTRL_GUEST_OFFLOADS, without which the feature is fixed and
+        // XDP is refused.
+        ("virtio_net", false) => "the driver turns that off while it has XDP, and on again after",
+        ("virtio_net", true) => "it cannot be changed, and the driver refuses XDP with it",
+        // `bnxt_xdp_set` and `qede_fix_features` turn it off; `mlx5e_xdp_allowed` refuses.
+        (_, false) => "should the driver refuse XDP because of that, ethtool -K turns it off",
+        (_, true) => "it cannot be changed, and the driver may refuse XDP with it",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
