@@ -81,5 +81,5 @@ pub use traffic::ping::{Ping, PingReport, ping};
 pub use traffic::stream::{Stream, StreamReport};
 pub use traffic::tcp::tcp_transfer;
 pub use traffic::udp::{udp_exchange, udp_segments};
-pub use wait::{patience, wait_until};
+pub use wait::{pace, patience, wait_until};
 pub use xbr::Xbr;

@@ -21,6 +21,12 @@ pub fn patience(time: Duration) -> Duration {
     time * slowness()
 }
 
+/// So many a second on the machine that the lab is meant for are this many here. An emulated relay that gets more than it can carry
+/// lets its TAP's queue run over, whatever switch is behind it.
+pub fn pace(per_second: u32) -> u32 {
+    (per_second / slowness()).max(1)
+}
+
 /// Asks `condition` every few milliseconds until it holds; false when `timeout` passes first, times the machine's
 /// slowness.
 pub fn wait_until(timeout: Duration, mut condition: impl FnMut() -> bool) -> bool {

@@ -99,7 +99,9 @@ impl Machine {
     /// Starts the controller over whatever is there, and waits until every port forwards.
     #[track_caller]
     pub fn run_xbr(&self) {
-        self.sh("xbr run --uplink eth0 --port v1 --port v2 --hook xdp >/tmp/xbr.log 2>&1 & echo $! >/tmp/xbr.pid");
+        self.sh(
+            "xbr run --uplink eth0 --port v1 --port v2 --hook xdp >/tmp/xbr.log 2>&1 & echo $! >/tmp/xbr.pid",
+        );
         self.wait("ready", || self.sh("grep -c ^ready /tmp/xbr.log || true").trim() == "1");
         let forward = |row: &Value| row["state"] == "forwarding";
         self.wait("forwarding", || self.json("port show").iter().all(forward));
@@ -114,7 +116,9 @@ impl Machine {
     #[track_caller]
     pub fn end_xbr(&self) {
         self.sh("kill $(cat /tmp/xbr.pid)");
-        self.wait("at its end", || self.sh("kill -0 $(cat /tmp/xbr.pid) 2>/dev/null || echo gone") == "gone\n");
+        self.wait("at its end", || {
+            self.sh("kill -0 $(cat /tmp/xbr.pid) 2>/dev/null || echo gone") == "gone\n"
+        });
     }
 
     #[track_caller]
@@ -134,7 +138,8 @@ impl Machine {
     /// Which device has which hook.
     pub fn hooks(&self) -> Vec<[String; 2]> {
         let rows = self.json("port show").into_iter().filter(|row| row["ifname"] != "host");
-        rows.map(|row| ["ifname", "hook"].map(|key| row[key].as_str().unwrap_or_default().to_owned())).collect()
+        rows.map(|row| ["ifname", "hook"].map(|key| row[key].as_str().unwrap_or_default().to_owned()))
+            .collect()
     }
 
     /// Frames that came in at a port and never saw TC.
@@ -147,7 +152,8 @@ impl Machine {
 
     /// All that could help with a failure.
     pub fn tell(&self) -> String {
-        let words = "cat /tmp/xbr.log; xbr port show; xbr stats; xbr fdb show; /sbin/ip -s -d link; dmesg | tail -20";
+        let words =
+            "cat /tmp/xbr.log; xbr port show; xbr stats; xbr fdb show; /sbin/ip -s -d link; dmesg | tail -20";
         self.vm.run(PATIENCE, words).map_or_else(|e| format!("{e:#}"), |answer| answer.output)
     }
 
@@ -156,12 +162,8 @@ impl Machine {
     }
 
     pub fn members<'a>(&'a self, nested: &'a [Nested<'a>; 2]) -> Vec<Member<'a>> {
-        let stations: [(&dyn Station, Addresses); 4] = [
-            (&nested[0], NESTED[0]),
-            (&nested[1], NESTED[1]),
-            (&self.vm, HOST),
-            (&self.outside, OUTSIDE),
-        ];
+        let stations: [(&dyn Station, Addresses); 4] =
+            [(&nested[0], NESTED[0]), (&nested[1], NESTED[1]), (&self.vm, HOST), (&self.outside, OUTSIDE)];
         stations.map(|(station, (v4, v6))| Member { station, v4, v6 }).into()
     }
 
