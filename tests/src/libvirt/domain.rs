@@ -12,6 +12,7 @@ use crate::wait_until;
 #[derive(Clone, Debug)]
 pub struct Domain {
     name: String,
+    uuid: String,
     kernel: Kernel,
     metadata: String,
     interfaces: String,
@@ -21,7 +22,9 @@ impl Domain {
     /// A domain of this name with the kernel that most run.
     pub fn new(name: &str) -> Self {
         let (metadata, interfaces) = (String::new(), String::new());
-        Self { name: name.to_owned(), kernel: Kernel::V6_12, metadata, interfaces }
+        // Of its own in all the tests of the machine, since xbr remembers domains by it.
+        let uuid = std::fs::read_to_string("/proc/sys/kernel/random/uuid").expect("a random number");
+        Self { name: name.to_owned(), uuid, kernel: Kernel::V6_12, metadata, interfaces }
     }
 
     /// What the domain's metadata says.
@@ -51,13 +54,13 @@ impl Domain {
 
     /// The XML.
     pub fn xml(&self) -> String {
-        let Self { name, kernel, metadata, interfaces } = self;
+        let Self { name, uuid, kernel, metadata, interfaces } = self;
         let image = kernel.dir();
         let image = image.display();
         // Without acpi libvirt 9.0 passes an option that QEMU 10 no longer has.
         format!(
             "<domain type='qemu'>
-            <name>{name}</name><memory unit='MiB'>256</memory><vcpu>1</vcpu>
+            <name>{name}</name><uuid>{uuid}</uuid><memory unit='MiB'>256</memory><vcpu>1</vcpu>
             <metadata>{metadata}</metadata>
             <os>
               <type arch='x86_64' machine='q35'>hvm</type>

@@ -81,24 +81,39 @@ fn attach(attachment: &Attachment, uuid: &Uuid, memory: &Memory) -> Result<()> {
         let names: Vec<_> = links.list()?.into_iter().map(|link| link.name).collect();
         return Err(validate::no_such(ifname, &names).into());
     };
+    let mut attached = memory.of(uuid)?;
+    let before = attached.len();
+    attached.retain(|port| port.ifname != *ifname);
+    let is_ours = attached.len() < before;
     let known = port(attachment)?;
-    if is_live(known.as_ref(), link.index) {
+    let is_there = is_live(known.as_ref(), link.index);
+    if is_there && !is_ours {
+        // Somebody else's work, which is not for us to take away.
         return Ok(());
     }
-    // Written down first: were we to die behind it, the release would find nothing to delete.
-    let mut attached = memory.of(uuid)?;
-    attached.retain(|port| port.ifname != *ifname);
+    // Written down first: were we to die behind it, the release would find nothing to delete. What a former life of the
+    // guest left may be a port again by itself, if its name is the same; its index is another one.
     attached.push(Attached { bridge: bridge.to_string(), ifname: ifname.clone(), ifindex: link.index });
     memory.set(uuid, &attached)?;
-    if known.is_some() {
-        // What a former guest left, which ended while no controller ran.
-        call(bridge, &Request::PortDel { ifname: ifname.clone() })?;
+    if is_there {
+        return Ok(());
     }
     match call(bridge, &Request::PortAdd { ifname: ifname.clone(), hook: *hook }) {
-        // The controller saw it come back by itself.
-        Err(Error::Refused(_)) if is_live(port(attachment)?.as_ref(), link.index) => Ok(()),
+        // It is known by that name from a former life, and the controller takes it in when it hears that it is back.
+        Err(Error::Refused(_)) if known.is_some() && comes_back(attachment, link.index)? => Ok(()),
         outcome => outcome,
     }
+}
+
+/// Whether the port is live soon.
+fn comes_back(attachment: &Attachment, ifindex: u32) -> Result<bool> {
+    for _ in 0..100 {
+        if is_live(port(attachment)?.as_ref(), ifindex) {
+            return Ok(true);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(false)
 }
 
 /// The port of this name, as the kernel has it written down.
