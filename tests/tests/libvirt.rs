@@ -131,9 +131,9 @@ impl Hooked {
         Self { segment, bridge, libvirt }
     }
 
-    /// A domain whose TAP is called `xvm1`, on this bridge.
-    fn domain(&self) -> Domain {
-        Domain::new("g").on(&self.bridge.name).ethernet(Seat(1).mac(), "<target dev='xvm1'/>")
+    /// A domain whose TAP is called `xvm1`.
+    fn bare(&self) -> Domain {
+        Domain::new("g").ethernet(Seat(1).mac(), "<target dev='xvm1'/>")
     }
 
     /// Whether the bridge knows a port `xvm1`, and whether it is there.
@@ -161,18 +161,17 @@ fn a_guest_that_cannot_be_attached_is_not_started_and_the_reason_is_libvirts_err
         return;
     }
     let hooked = Hooked::new();
-    let bare = || Domain::new("g").ethernet(Seat(1).mac(), "<target dev='xvm1'/>");
-    let said = hooked.refused(&bare().on("nowhere"));
+    let said = hooked.refused(&hooked.bare().on("nowhere"));
     assert!(said.contains("there is no bridge nowhere\nhint: there is "), "{said}");
-    let said = hooked.refused(&bare().on("not a name"));
+    let said = hooked.refused(&hooked.bare().on("not a name"));
     assert!(said.contains("\"not a name\" cannot name a bridge"), "{said}");
     let said = hooked.refused(&Domain::new("g").on(&hooked.bridge.name));
     assert!(said.contains("has no interface of type ethernet"), "{said}");
     hooked.bridge.kill();
-    let said = hooked.refused(&hooked.domain());
+    let said = hooked.refused(&hooked.bare().on(&hooked.bridge.name));
     assert!(said.contains("no controller is running for bridge"), "{said}");
     // One that does not ask for xbr is none of the hook's business.
-    drop(bare().launch(&hooked.libvirt));
+    hooked.bare().launch(&hooked.libvirt);
     assert_eq!(hooked.port(), None);
 }
 
@@ -183,7 +182,13 @@ fn the_hook_goes_along_with_a_guests_life() {
     }
     let mut hooked = Hooked::new();
     let host = hooked.segment.host().ns.clone();
-    let _vm = hooked.domain().launch(&hooked.libvirt);
+    // As the documentation says it.
+    hooked.libvirt.from_xml("define", &hooked.bare().xml());
+    let words = "-c qemu:///system metadata g --config --uri urn:xbr:libvirt:1 --key xbr --set";
+    let mut metadata = hooked.libvirt.command("virsh", words);
+    metadata.arg(format!("<bridge name='{}'/>", hooked.bridge.name));
+    assert!(metadata.status().unwrap().success());
+    hooked.libvirt.text("start g");
     assert_eq!(hooked.port(), Some(true));
     let addresses = host.output("ip -br addr show xvm1");
     assert!(!addresses.contains("fe80"), "the host does not live on the guest's TAP: {addresses}");

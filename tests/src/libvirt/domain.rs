@@ -5,7 +5,7 @@ use std::process::Output;
 use std::time::Duration;
 
 use super::Libvirt;
-use crate::vm::{Kernel, Vm};
+use crate::vm::{KERNEL_WORDS, Kernel, Vm};
 use crate::wait_until;
 
 /// A domain in the making: `Domain::new("vm1").on("xbr0").ethernet(mac, "").launch(&libvirt)`.
@@ -65,7 +65,7 @@ impl Domain {
             <os>
               <type arch='x86_64' machine='q35'>hvm</type>
               <kernel>{image}/vmlinuz</kernel><initrd>{image}/initramfs</initrd>
-              <cmdline>console=ttyS0 quiet panic=-1 net.ifnames=0</cmdline>
+              <cmdline>{KERNEL_WORDS}</cmdline>
             </os>
             <features><acpi/><apic/></features>
             <cpu mode='custom'><model>Nehalem</model></cpu>
