@@ -1,6 +1,7 @@
 //! Ways in for guests of libvirt, beside a NAT network of libvirt's whose guests stay where they are.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use xbr_lab::{
@@ -127,6 +128,14 @@ impl Hooked {
         let bridge = Xbr::run(XBR, &segment.host().ns, "--uplink eth0");
         let libvirt = Libvirt::start(&segment.host().ns);
         libvirt.xbr(XBR, "libvirt install");
+        // Another hook comes after ours, by its name, and sees what QEMU will find.
+        let after = libvirt.path("/etc/libvirt/hooks/qemu.d/zz");
+        std::fs::write(
+            &after,
+            "#!/bin/sh\n[ $2 != start ] || ip -br addr show xvm1 >/run/libvirt/guests/seen\nexit 0\n",
+        )
+        .unwrap();
+        std::fs::set_permissions(&after, std::fs::Permissions::from_mode(0o755)).unwrap();
         libvirt.restart();
         Self { segment, bridge, libvirt }
     }
@@ -190,8 +199,11 @@ fn the_hook_goes_along_with_a_guests_life() {
     assert!(metadata.status().unwrap().success());
     hooked.libvirt.text("start g");
     assert_eq!(hooked.port(), Some(true));
-    let addresses = host.output("ip -br addr show xvm1");
-    assert!(!addresses.contains("fe80"), "the host does not live on the guest's TAP: {addresses}");
+    let seen = std::fs::read_to_string(hooked.libvirt.path("/run/libvirt/guests/seen")).unwrap();
+    for addresses in [seen, host.output("ip -br addr show xvm1")] {
+        assert!(addresses.contains("xvm1"), "before QEMU starts and afterwards");
+        assert!(!addresses.contains("fe80"), "the host lives on the guest's TAP: {addresses}");
+    }
 
     hooked.libvirt.restart();
     assert_eq!(hooked.port(), Some(true), "the guest ran on");
@@ -238,7 +250,11 @@ fn only_named_interfaces_are_attached_and_by_the_hook_that_is_asked_for() {
     let ports = hooked.bridge.text("port show");
     assert!(!ports.contains(&taps[0]) && ports.contains(&taps[1]), "{taps:?}\n{ports}");
     assert_eq!(hooked.bridge.port(&taps[1])["hook_choice"], "tc");
+    let uuid = hooked.libvirt.text("domuuid g");
+    let memory = format!("/run/xbr/libvirt/{}.json", uuid.trim());
+    assert!(std::fs::exists(&memory).unwrap());
     hooked.libvirt.text("destroy g");
     assert!(!hooked.bridge.text("port show").contains(&taps[1]));
+    assert!(!std::fs::exists(&memory).unwrap(), "{memory} is left");
     hooked.bridge.stop();
 }
