@@ -251,10 +251,10 @@ fn only_named_interfaces_are_attached_and_by_the_hook_that_is_asked_for() {
     assert!(!ports.contains(&taps[0]) && ports.contains(&taps[1]), "{taps:?}\n{ports}");
     assert_eq!(hooked.bridge.port(&taps[1])["hook_choice"], "tc");
     let uuid = hooked.libvirt.text("domuuid g");
-    let memory = format!("/run/xbr/libvirt/{}.json", uuid.trim());
-    assert!(std::fs::exists(&memory).unwrap());
+    let memory = hooked.libvirt.path(&format!("/run/xbr/libvirt/{}.json", uuid.trim()));
+    assert!(memory.exists());
     hooked.libvirt.text("destroy g");
     assert!(!hooked.bridge.text("port show").contains(&taps[1]));
-    assert!(!std::fs::exists(&memory).unwrap(), "{memory} is left");
+    assert!(!memory.exists(), "what was remembered is forgotten");
     hooked.bridge.stop();
 }
