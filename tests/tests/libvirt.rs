@@ -2,18 +2,20 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 use xbr_lab::{
-    Domain, Libvirt, Mac, Namespace, Segment, Snapshot, Xbr, require_libvirt,
-    vm::{Seat, Station, Vm, checksum_errors, send},
+    Domain, Helper, Libvirt, Mac, Namespace, Rights, Segment, Snapshot, Xbr, require_libvirt,
+    vm::{Kernel, Nic, Seat, Station, Vm, checksum_errors, send},
     wait_until,
 };
 
 const XBR: &str = env!("CARGO_BIN_EXE_xbr-under-test");
+const HELPER: &str = env!("CARGO_BIN_EXE_xbr-bridge-helper-under-test");
 
 /// What every transfer moves, in bytes.
-const BYTES: u64 = 1 << 20;
+const BYTES: u64 = 256 << 10;
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -86,27 +88,39 @@ fn ways_in_beside_a_nat_network() {
     nat.vm.sh("/sbin/ip link set eth0 up && udhcpc -i eth0 -n -q -t 5 -T 1 -s /sbin/lease").unwrap();
 
     let without = picture(host);
-    let bridge = Xbr::run(XBR, host, "--uplink eth0");
+    let bridge = Xbr::run(XBR, host, "--uplink eth0 --attach xvm*");
     let with = picture(host);
     libvirt.xbr(XBR, "libvirt install");
     libvirt.restart();
-    let (one, four) = (Seat(1), Seat(4));
+    let helper = Helper::install(HELPER, Rights::Setuid, &format!("allow {}\n", bridge.name));
+    let (one, two, three, four) = (Seat(1), Seat(2), Seat(3), Seat(4));
     bridge.text("tap add vm1");
     let vm1 = Domain::new("vm1").ethernet(one.mac(), "<target dev='vm1' managed='no'/>").launch(&libvirt);
+    let netdev = format!("bridge,br={},helper={}", bridge.name, helper.program().display());
+    let vm2 = Vm::builder("vm2")
+        .kernel(Kernel::V6_12)
+        .nic(Nic::netdev(&netdev).mac(two.mac()))
+        .launch_by(host, |qemu, words| helper.command(host, 0, Path::new(qemu), words));
+    let vm3 = Domain::new("vm3").ethernet(three.mac(), "<target dev='xvm3'/>").launch(&libvirt);
     let vm4 = Domain::new("vm4").on(&bridge.name).ethernet(four.mac(), "").launch(&libvirt);
 
     nat.check(&segment);
-    for (vm, seat) in [(&vm1, one), (&vm4, four)] {
+    for (vm, seat) in [(&vm1, one), (&vm2, two), (&vm3, three), (&vm4, four)] {
         vm.wait_ready();
         seat.address(vm, "eth0").unwrap();
         check(vm, seat, &segment);
     }
     reach(&vm1, &vm4, four.v4());
+    reach(&vm2, &vm3, three.v4());
     nat.check(&segment);
 
     libvirt.text("destroy vm1");
     bridge.text("tap del vm1");
+    drop(vm2);
+    libvirt.text("destroy vm3");
     libvirt.text("destroy vm4");
+    let ports = || bridge.json("port show").as_array().map_or(0, Vec::len);
+    assert!(wait_until(SOON, || ports() == 2), "host and uplink: {}", bridge.text("port show"));
     libvirt.xbr(XBR, "libvirt remove");
     assert_same(&with, &picture(host));
     bridge.stop();
@@ -149,7 +163,7 @@ impl Hooked {
     fn port(&self) -> Option<bool> {
         let rows = self.bridge.json("port show");
         let row = rows.as_array().unwrap().iter().find(|row| row["ifname"] == "xvm1")?.clone();
-        Some(row["ifindex"] != 0)
+        Some(row["carrier"].is_boolean())
     }
 
     /// Starts a domain in vain and gives what virsh said.

@@ -35,6 +35,8 @@ pub struct Attachment {
     pub ifname: InterfaceName,
     /// By which hook.
     pub hook: HookChoice,
+    /// Also where its frames go past rules of others, such as libvirt's own `<filterref>` and `<bandwidth>`.
+    pub allow_bypass: bool,
 }
 
 /// A domain's XML as libvirt hands it to its hooks.
@@ -65,18 +67,23 @@ impl<'x> Domain<'x> {
     /// The TAPs that are to become ports; none for a domain that does not speak of xbr.
     pub fn attachments(&self) -> Result<Vec<Attachment>, Refusal> {
         let Some(bridge) = self.bridge()? else { return Ok(Vec::new()) };
-        let ours = Element::read(bridge, &["name", "hook"])?;
+        let ours = Element::read(bridge, &["name", "hook", "allow-bypass"])?;
         let usual = ours.bridge("name")?.ok_or_else(|| ours.lacks("name"))?;
         let hook = ours.hook()?.unwrap_or_default();
+        let bypass = ours.allow_bypass()?.unwrap_or(false);
         let mut chosen = Vec::new();
         for node in bridge.children().filter(Node::is_element) {
-            let choice = Element::read(node, &["mac", "bridge", "hook"])?;
+            let choice = Element::read(node, &["mac", "bridge", "hook", "allow-bypass"])?;
             if choice.name() != "interface" {
                 return Err(choice.unknown());
             }
             for interface in self.with_mac(choice.mac()?)? {
-                let bridge = choice.bridge("bridge")?.unwrap_or_else(|| usual.clone());
-                chosen.push(attachment(interface, bridge, choice.hook()?.unwrap_or(hook))?);
+                chosen.push(Attachment {
+                    bridge: choice.bridge("bridge")?.unwrap_or_else(|| usual.clone()),
+                    ifname: tap(interface)?,
+                    hook: choice.hook()?.unwrap_or(hook),
+                    allow_bypass: choice.allow_bypass()?.unwrap_or(bypass),
+                });
             }
         }
         if bridge.children().any(|node| node.is_element()) {
@@ -87,7 +94,10 @@ impl<'x> Domain<'x> {
             let message = format!("this domain names bridge {usual} and has no interface of type ethernet");
             return Err(Refusal::new(message, "give it one: <interface type='ethernet'>"));
         }
-        all.into_iter().map(|interface| attachment(interface, usual.clone(), hook)).collect()
+        let attach = |interface| {
+            Ok(Attachment { bridge: usual.clone(), ifname: tap(interface)?, hook, allow_bypass: bypass })
+        };
+        all.into_iter().map(attach).collect()
     }
 
     /// Our element, if the domain has one.
@@ -149,12 +159,12 @@ fn is_ethernet(interface: Node<'_, '_>) -> bool {
     interface.attribute("type") == Some("ethernet")
 }
 
-fn attachment(interface: Node<'_, '_>, bridge: BridgeName, hook: HookChoice) -> Result<Attachment, Refusal> {
+/// The interface's TAP. libvirt names it from `start` on.
+fn tap(interface: Node<'_, '_>) -> Result<InterfaceName, Refusal> {
     let name = child(interface, "target").and_then(|target| target.attribute("dev")).unwrap_or_default();
-    let ifname = name.parse().map_err(|error: crate::link::InvalidName| {
+    name.parse().map_err(|error: crate::link::InvalidName| {
         Refusal::new(format!("libvirt does not say which TAP an interface has: {error}"), error.hint())
-    })?;
-    Ok(Attachment { bridge, ifname, hook })
+    })
 }
 
 /// One of our elements. What we do not know in it is refused: a misspelt `interface` would otherwise attach all.
@@ -205,6 +215,15 @@ impl<'a, 'x> Element<'a, 'x> {
                 .map_err(|_| bad(format!("{word:?} is no hook"), "write auto, xdp or tc"))
         };
         self.0.attribute("hook").map(parse).transpose()
+    }
+
+    fn allow_bypass(&self) -> Result<Option<bool>, Refusal> {
+        match self.0.attribute("allow-bypass") {
+            None => Ok(None),
+            Some("yes") => Ok(Some(true)),
+            Some("no") => Ok(Some(false)),
+            Some(other) => Err(bad(format!("allow-bypass is {other:?}"), "write yes or no")),
+        }
     }
 }
 

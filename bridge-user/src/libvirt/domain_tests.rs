@@ -14,7 +14,9 @@ fn attachments(metadata: &str, interfaces: &str) -> Result<String, String> {
     let domain = Domain::parse(&xml).map_err(|refusal| refusal.to_string())?;
     domain.uuid().map_err(|refusal| refusal.to_string())?;
     let attachments = domain.attachments().map_err(|refusal| refusal.to_string())?;
-    let words = attachments.iter().map(|one| format!("{} {} {:?}", one.bridge, one.ifname, one.hook));
+    let bypass = |one: &Attachment| if one.allow_bypass { " bypass" } else { "" };
+    let words =
+        attachments.iter().map(|one| format!("{} {} {:?}{}", one.bridge, one.ifname, one.hook, bypass(one)));
     Ok(words.collect::<Vec<_>>().join(", "))
 }
 
@@ -50,6 +52,13 @@ fn or_those_that_are_named() {
          <!-- and the other --> <xbr:interface mac='52:54:00:00:00:01'/>",
     );
     assert_eq!(attachments(&metadata, TWO).unwrap(), "xbr1 xvm1 Xdp, xbr0 vnet0 Auto");
+    let metadata = bridge(
+        "name='xbr0' allow-bypass='yes'",
+        "<xbr:interface mac='52:54:00:00:00:03'/><xbr:interface mac='52:54:00:00:00:01' allow-bypass='no'/>",
+    );
+    assert_eq!(attachments(&metadata, TWO).unwrap(), "xbr0 xvm1 Auto bypass, xbr0 vnet0 Auto");
+    let metadata = bridge("name='xbr0' allow-bypass='true'", "");
+    assert!(attachments(&metadata, TWO).unwrap_err().contains("write yes or no"));
 }
 
 #[test]
@@ -72,7 +81,7 @@ fn what_is_wrong_is_said() {
     ].join("\n"), @r#"
     <xbr:bridge> lacks its name | write <xbr:bridge xmlns:xbr='urn:xbr:libvirt:1' name='xbr0'/> into the domain's <metadata>
     "a.b" cannot name a bridge: write 1 to 15 letters, digits, '-' or '_', as in xbr0 | write <xbr:bridge xmlns:xbr='urn:xbr:libvirt:1' name='xbr0'/> into the domain's <metadata>
-    <xbr:bridge> has an attribute hok | it knows name, hook
+    <xbr:bridge> has an attribute hok | it knows name, hook, allow-bypass
     "fast" is no hook | write auto, xdp or tc
     the metadata has an element <interfaces> that xbr does not know | write <xbr:bridge xmlns:xbr='urn:xbr:libvirt:1' name='xbr0'/> into the domain's <metadata>
     the metadata has an element <interface> that xbr does not know | write <xbr:bridge xmlns:xbr='urn:xbr:libvirt:1' name='xbr0'/> into the domain's <metadata>

@@ -75,7 +75,7 @@ fn xml() -> Result<String> {
 }
 
 fn attach(attachment: &Attachment, uuid: &Uuid, memory: &Memory) -> Result<()> {
-    let Attachment { bridge, ifname, hook } = attachment;
+    let Attachment { bridge, ifname, hook, allow_bypass } = attachment;
     let links = Links::open()?;
     let Some(link) = links.get(ifname)? else {
         let names: Vec<_> = links.list()?.into_iter().map(|link| link.name).collect();
@@ -98,7 +98,8 @@ fn attach(attachment: &Attachment, uuid: &Uuid, memory: &Memory) -> Result<()> {
     if is_there {
         return Ok(());
     }
-    match call(bridge, &Request::PortAdd { ifname: ifname.clone(), hook: *hook }) {
+    let request = Request::PortAdd { ifname: ifname.clone(), hook: *hook, allow_bypass: *allow_bypass };
+    match call(bridge, &request) {
         // It is known by that name from a former life, and the controller takes it in when it hears that it is back.
         Err(Error::Refused(_)) if known.is_some() && comes_back(attachment, link.index)? => Ok(()),
         outcome => outcome,
