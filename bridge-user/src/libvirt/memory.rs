@@ -1,7 +1,8 @@
 //! What the hook attached, for when the guest ends: libvirt no longer names the TAPs then.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     str::FromStr,
@@ -53,6 +54,21 @@ impl Memory {
         Self(folder.into())
     }
 
+    /// Held by one hook at a time, until it is dropped. libvirt calls them one after the other for a domain, but one whose daemon
+    /// was restarted meanwhile runs on.
+    pub fn lock(&self) -> Result<File> {
+        self.make_folder()?;
+        let failed = || Error::io(format!("lock {}", self.0.display()));
+        let folder = File::open(&self.0).map_err(failed())?;
+        folder.lock().map_err(failed())?;
+        Ok(folder)
+    }
+
+    fn make_folder(&self) -> Result<()> {
+        let folder = fs::DirBuilder::new().recursive(true).mode(0o755).create(&self.0);
+        folder.map_err(Error::io(format!("make {}", self.0.display())))
+    }
+
     /// What the hook attached for a domain.
     pub fn of(&self, domain: &Uuid) -> Result<Vec<Attached>> {
         read(&self.file(domain))
@@ -85,8 +101,7 @@ impl Memory {
                 _ => Ok(()),
             };
         }
-        let folder = fs::DirBuilder::new().recursive(true).mode(0o755).create(&self.0);
-        folder.map_err(failed("make", &self.0))?;
+        self.make_folder()?;
         let new = path.with_extension("new");
         let mut options = fs::OpenOptions::new();
         let file = options.create(true).write(true).truncate(true).mode(0o600).open(&new);
@@ -131,6 +146,7 @@ mod tests {
         assert_eq!(memory.of(&uuid).unwrap(), []);
         assert_eq!(memory.all().unwrap(), []);
         memory.set(&uuid, &[]).unwrap();
+        let _lock = memory.lock().unwrap();
         let attached = Attached { bridge: "xbr0".into(), ifname: "vnet3".parse().unwrap(), ifindex: 7 };
         for attached in [vec![attached.clone(), attached.clone()], vec![attached]] {
             memory.set(&uuid, &attached).unwrap();

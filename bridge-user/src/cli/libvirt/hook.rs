@@ -54,10 +54,16 @@ pub fn run(args: &HookArgs, memory: &Memory) -> Result<()> {
         "start" | "started" | "reconnect" | "attach" => {
             let domain = Domain::parse(&text)?;
             let attachments = domain.attachments()?;
-            let uuid = domain.uuid()?;
+            if attachments.is_empty() {
+                return Ok(());
+            }
+            let (uuid, _lock) = (domain.uuid()?, memory.lock()?);
             attachments.iter().try_for_each(|attachment| attach(attachment, &uuid, memory))
         }
-        "release" => forget(&Domain::parse(&text)?.uuid()?, memory),
+        "release" => {
+            let (uuid, _lock) = (Domain::parse(&text)?.uuid()?, memory.lock()?);
+            forget(&uuid, memory)
+        }
         // Nothing is to be done at `prepare`, `stopped`, `migrate` and `restore`. What is printed at the latter two would
         // become the guest's XML.
         _ => Ok(()),
