@@ -10,6 +10,7 @@ pub mod datapath;
 pub mod doctor;
 mod error;
 pub mod helper;
+pub mod libvirt;
 pub mod link;
 pub mod metrics;
 pub mod plan;

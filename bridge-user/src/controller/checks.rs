@@ -61,9 +61,9 @@ pub fn devices(settings: &Settings, links: &Links, pins: &PinDir) -> Result<(Lin
     let mut warnings = validate::uplink(&uplink, &claimed)?;
     bypassed(settings, &uplink, settings.uplink_hook, &claimed, links)?;
     // That some port takes XDP is all that is not known yet, and no reason to refuse.
-    hook::uplink(settings.uplink_hook, &uplink, driver(&uplink)?.as_deref(), true)?;
+    hook::uplink(settings.uplink_hook, settings.prefer, &uplink, driver(&uplink)?.as_deref(), true)?;
     let mut check = |link: &Link, hook| -> Result<()> {
-        hook::choose(hook, link, driver(link)?.as_deref())?;
+        hook::choose(hook, settings.prefer, link, driver(link)?.as_deref())?;
         let claims = claims(link, pins)?;
         warnings.extend(validate::port(link, &uplink, &claims)?);
         bypassed(settings, link, hook, &claims, links)

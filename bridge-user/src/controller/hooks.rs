@@ -54,9 +54,9 @@ impl Bridge {
     ) -> Result<Chosen> {
         if member.id == PortId::UPLINK {
             let any = self.members.values().any(|member| member.id.is_guest() && member.xdp.is_some());
-            return Ok(hook::uplink(choice, link, driver, any)?);
+            return Ok(hook::uplink(choice, self.settings.prefer, link, driver, any)?);
         }
-        Ok(hook::choose(choice, link, driver)?)
+        Ok(hook::choose(choice, self.settings.prefer, link, driver)?)
     }
 
     /// Brings one port to the hook that it should have.

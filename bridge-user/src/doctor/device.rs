@@ -14,6 +14,7 @@ use crate::{
         drivers, hook,
         validate::{self, Claims},
     },
+    settings::Prefer,
 };
 
 /// What was found of a device.
@@ -108,8 +109,8 @@ fn roles(device: &Device) -> Vec<Finding> {
     let uplink = match validate::uplink(link, &claims) {
         Err(refusal) => Finding::note("as uplink", format!("no: {}", refusal.message)),
         Ok(_) => {
-            let with = hook::uplink(HookChoice::Auto, link, driver(device), true);
-            let without = hook::uplink(HookChoice::Auto, link, driver(device), false);
+            let with = hook::uplink(HookChoice::Auto, Prefer::default(), link, driver(device), true);
+            let without = hook::uplink(HookChoice::Auto, Prefer::default(), link, driver(device), false);
             Finding::good(
                 "as uplink",
                 match (with, without) {
@@ -126,7 +127,7 @@ fn roles(device: &Device) -> Vec<Finding> {
     let other = Link { index: u32::MAX, ..link.clone() };
     let port = match validate::port(link, &other, &claims) {
         Err(refusal) => Finding::note("as port", format!("no: {}", refusal.message)),
-        Ok(_) => match hook::choose(HookChoice::Auto, link, driver(device)) {
+        Ok(_) => match hook::choose(HookChoice::Auto, Prefer::default(), link, driver(device)) {
             Ok(chosen) => Finding::good("as port", words(&chosen)),
             Err(refusal) => Finding::note("as port", refusal.message),
         },
@@ -139,7 +140,7 @@ fn words(chosen: &Chosen) -> String {
 }
 
 fn native_xdp(device: &Device) -> Finding {
-    let can = hook::choose(HookChoice::Xdp, &device.link, driver(device));
+    let can = hook::choose(HookChoice::Xdp, Prefer::default(), &device.link, driver(device));
     let name = driver(device).unwrap_or("");
     let (known, costs) = (drivers::has_native_xdp(name), drivers::costs(name));
     match can {

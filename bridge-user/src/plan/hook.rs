@@ -5,7 +5,7 @@
 //! is faster and the checksum guard sends the exceptions to TC.
 
 use super::drivers;
-use crate::{Refusal, control::protocol::HookChoice, link::Link};
+use crate::{Refusal, control::protocol::HookChoice, link::Link, settings::Prefer};
 
 /// A hook, and how its programs are to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,8 +66,18 @@ fn nature(link: &Link) -> Nature {
 }
 
 /// The hook for a port that is not the uplink. `driver` is ethtool's name of it.
-pub fn choose(choice: HookChoice, link: &Link, driver: Option<&str>) -> Result<Chosen, Refusal> {
+pub fn choose(
+    choice: HookChoice,
+    prefer: Prefer,
+    link: &Link,
+    driver: Option<&str>,
+) -> Result<Chosen, Refusal> {
     let (can, auto, why) = match nature(link) {
+        Nature::OffloadTap if prefer == Prefer::Packets => (
+            true,
+            true,
+            "packets preferred: what the guest left unfinished takes the slower path".to_string(),
+        ),
         Nature::OffloadTap => {
             (true, false, "vnet_hdr: guests send unfinished checksums and 64 KiB segments".to_string())
         }
@@ -94,6 +104,7 @@ pub fn choose(choice: HookChoice, link: &Link, driver: Option<&str>) -> Result<C
 /// it would cost receive offloads and gain nothing.
 pub fn uplink(
     choice: HookChoice,
+    prefer: Prefer,
     link: &Link,
     driver: Option<&str>,
     any_port_xdp: bool,
@@ -101,7 +112,7 @@ pub fn uplink(
     if choice == HookChoice::Auto && !any_port_xdp {
         return Ok(tc("no port takes XDP, so XDP on the uplink would gain nothing".into()));
     }
-    choose(choice, link, driver)
+    choose(choice, prefer, link, driver)
 }
 
 fn by_driver(driver: Option<&str>) -> String {
@@ -126,7 +137,11 @@ mod tests {
     use crate::plan::validate::tests::link;
 
     fn chosen(choice: HookChoice, name: &str) -> String {
-        match choose(choice, &link(name), Some("drv")) {
+        preferring(Prefer::Throughput, choice, name)
+    }
+
+    fn preferring(prefer: Prefer, choice: HookChoice, name: &str) -> String {
+        match choose(choice, prefer, &link(name), Some("drv")) {
             Ok(chosen) => {
                 let is = |on: bool, word: &str| if on { format!(" {word}") } else { String::new() };
                 let hook = if chosen.xdp { "xdp" } else { "tc" };
@@ -153,6 +168,17 @@ mod tests {
     }
 
     #[test]
+    fn whoever_prefers_packets_gets_xdp_with_the_guard_on_taps() {
+        let all = ["vnet0", "tap0", "veth0"].map(|name| preferring(Prefer::Packets, HookChoice::Auto, name));
+        insta::assert_snapshot!(all.join("\n"), @r"
+        xdp guard: packets preferred: what the guest left unfinished takes the slower path
+        xdp: no vnet_hdr: the guest finishes its frames
+        tc: veth: XDP costs more than it gains for traffic from sockets
+        ");
+        assert_eq!(preferring(Prefer::Packets, HookChoice::Tc, "vnet0"), "tc: asked for");
+    }
+
+    #[test]
     fn what_is_asked_for_is_done_or_refused() {
         let all = ["vnet0", "tap0", "veth0", "eth0", "jumbo0", "br0"];
         let all = all.map(|name| format!("{name} {}", chosen(HookChoice::Xdp, name))).join("\n");
@@ -170,8 +196,10 @@ mod tests {
 
     #[test]
     fn the_uplink_goes_by_its_ports() {
-        let auto = |name: &str, any| uplink(HookChoice::Auto, &link(name), None, any).unwrap().xdp;
+        let auto = |name: &str, any| {
+            uplink(HookChoice::Auto, Prefer::Throughput, &link(name), None, any).unwrap().xdp
+        };
         assert!(!auto("eth0", false) && auto("eth0", true) && !auto("veth0", true));
-        assert!(uplink(HookChoice::Xdp, &link("veth0"), None, false).unwrap().xdp);
+        assert!(uplink(HookChoice::Xdp, Prefer::Throughput, &link("veth0"), None, false).unwrap().xdp);
     }
 }

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, net::SocketAddr};
 use bridge_common::maps::DEFAULT_FDB_MAX;
 
 pub use pattern::Pattern;
-pub use values::{FdbMax, HookRule, InvalidValue, Mtu, Owner};
+pub use values::{FdbMax, HookRule, InvalidValue, Mtu, Owner, Prefer};
 
 use crate::{
     Refusal,
@@ -38,6 +38,8 @@ pub struct Settings {
     pub attach: Vec<Pattern>,
     /// By which hook such are attached.
     pub attach_hook: HookChoice,
+    /// What `auto` goes for.
+    pub prefer: Prefer,
     /// Take ports whose frames go past rules, filters or queueing disciplines of others.
     pub allow_bypass: bool,
     /// Seconds after which a silent station is forgotten; 0 is never.
@@ -92,6 +94,7 @@ impl Settings {
             ports: Vec::new(),
             attach: Vec::new(),
             attach_hook: HookChoice::Auto,
+            prefer: Prefer::default(),
             allow_bypass: false,
             ageing_time: DEFAULT_AGEING_TIME,
             fdb_max: DEFAULT_FDB_MAX,

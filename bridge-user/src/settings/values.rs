@@ -12,6 +12,17 @@ use crate::{Refusal, control::protocol::HookChoice, link::InterfaceName};
 #[error("{0}")]
 pub struct InvalidValue(pub(super) String);
 
+/// What `auto` goes for where a device can have either hook.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Prefer {
+    /// Bulk TCP: whatever keeps 64 KiB segments whole.
+    #[default]
+    Throughput,
+    /// Small frames: XDP on every TAP, with the checksum guard where a guest leaves checksums to others.
+    Packets,
+}
+
 /// The most stations of an FDB: 1 to 16,777,216.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FdbMax(u32);

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::console::{Console, connect};
-use super::{Kernel, Nic, Vm, image};
+use super::{Kernel, Nic, Qemu, Runner, Vm, image};
 use crate::{Namespace, Process};
 
 /// The guest kernel's command line. On a busy machine an emulated timer misses the ticks by which `check_timer` proves it, and the
@@ -136,15 +136,14 @@ impl VmBuilder {
         let arguments = self.command_line(&console, files.as_ref());
         let process = Process::spawn(command("qemu-system-x86_64", &arguments));
         let stream = connect(ns, &console).unwrap_or_else(|e| panic!("{}: {e}\n{process}", self.name));
-        Vm {
-            name: self.name,
+        let qemu = Qemu {
             process,
-            console: Console::new(stream),
             ns: ns.clone(),
             monitor: monitor_name(&console),
             incoming: self.incoming.map(incoming_uri),
             _files: files,
-        }
+        };
+        Vm { name: self.name, console: Console::new(stream), runner: Runner::Qemu(qemu) }
     }
 
     fn command_line(&self, console: &str, files: Option<&File>) -> Vec<String> {

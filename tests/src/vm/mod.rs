@@ -23,6 +23,9 @@ mod seat;
 mod station;
 mod watch;
 
+use std::fmt;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub use builder::{KERNEL_WORDS, VmBuilder};
@@ -46,17 +49,44 @@ const COMMAND: Duration = Duration::from_secs(60);
 /// A guest that runs; it ends when this is dropped, or with the test's process.
 pub struct Vm {
     name: String,
-    process: Process,
     console: Console,
+    runner: Runner,
+}
+
+/// What a guest runs in.
+enum Runner {
+    /// A QEMU of ours.
+    Qemu(Qemu),
+    /// Somebody else's, who knows where its kernel's console is.
+    Elsewhere(PathBuf),
+}
+
+struct Qemu {
+    process: Process,
     ns: Namespace,
-    /// Where QEMU's monitor listens.
+    /// Where its monitor listens.
     monitor: String,
     incoming: Option<String>,
     /// The archive on its first disk is open as long as QEMU may open it again.
     _files: Option<std::fs::File>,
 }
 
+impl fmt::Display for Runner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Runner::Qemu(qemu) => qemu.process.fmt(f),
+            Runner::Elsewhere(log) => f.write_str(&std::fs::read_to_string(log).unwrap_or_default()),
+        }
+    }
+}
+
 impl Vm {
+    /// A guest that somebody else runs: its agent's line, and the file with its kernel's console.
+    pub(crate) fn elsewhere(name: &str, line: UnixStream, log: PathBuf) -> Vm {
+        let (name, console) = (name.to_owned(), Console::new(line));
+        Vm { name, console, runner: Runner::Elsewhere(log) }
+    }
+
     /// A guest to be configured.
     pub fn builder(name: &str) -> VmBuilder {
         VmBuilder::new(name)
@@ -67,9 +97,17 @@ impl Vm {
         &self.name
     }
 
-    /// QEMU; its standard output is the guest kernel's console.
+    /// QEMU; its standard output is the guest kernel's console. A guest of libvirt's has none that is ours.
+    #[track_caller]
     pub fn qemu(&self) -> &Process {
-        &self.process
+        &self.ours().unwrap_or_else(|error| panic!("{error}")).process
+    }
+
+    fn ours(&self) -> anyhow::Result<&Qemu> {
+        match &self.runner {
+            Runner::Qemu(qemu) => Ok(qemu),
+            Runner::Elsewhere(_) => anyhow::bail!("{} does not run in a QEMU of ours", self.name),
+        }
     }
 
     /// Carries out a shell script and returns what it printed; an error if it failed or took more than a minute.
@@ -95,22 +133,23 @@ impl Vm {
         use anyhow::Context as _;
         self.console
             .run(timeout, script)
-            .with_context(|| format!("{}: `{script}`\n{}", self.name, self.process))
+            .with_context(|| format!("{}: `{script}`\n{}", self.name, self.runner))
     }
 
     /// Moves the running guest into `to`, which was started with [`VmBuilder::incoming`]; QEMU announces it there. Returns how long it
     /// took. Its memory came along, so it is `to` that answers from now on.
     pub fn migrate(&self, to: &Vm) -> anyhow::Result<Duration> {
         use anyhow::Context as _;
-        let uri = to.incoming.as_ref().with_context(|| format!("{} awaits nobody", to.name))?;
-        monitor::Monitor::open(&self.ns, &self.monitor)?.migrate(uri)
+        let uri = to.ours()?.incoming.as_ref().with_context(|| format!("{} awaits nobody", to.name))?;
+        let qemu = self.ours()?;
+        monitor::Monitor::open(&qemu.ns, &qemu.monitor)?.migrate(uri)
     }
 
     /// Waits until the guest's agent says that it is there: after the start, and after each reboot.
     #[track_caller]
     pub fn wait_ready(&self) {
         if let Err(error) = self.console.wait_hello(BOOT) {
-            panic!("{} does not boot: {error}\n{}", self.name, self.process);
+            panic!("{} does not boot: {error}\n{}", self.name, self.runner);
         }
     }
 }

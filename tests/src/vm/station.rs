@@ -121,12 +121,15 @@ pub fn send(a: &dyn Station, b: &dyn Station, address: IpAddr, bytes: u64) -> an
     // Until the receiver listens the connection is refused.
     let content = content(bytes);
     let connect = format!(
-        "i=0; while [ $i -lt 100 ]; do {content} | timeout 50 busybox nc {address} {port} && exit 0; \
-         sleep 0.1; i=$((i+1)); done; exit 1"
+        "i=0; while [ $i -lt 100 ]; do t=$(date +%s); {content} | timeout 50 busybox nc {address} {port} && exit 0; s=$?; \
+         t=$(($(date +%s) - t)); [ $t -lt 3 ] || break; sleep 0.1; i=$((i+1)); done; \
+         echo attempt $i ended with $s after $t s; exit 1"
     );
     let sent = a.shell(&connect).with_context(what);
     let received = receiver.finish(Duration::from_secs(65)).with_context(what);
-    sent?;
+    if let Err(error) = sent {
+        return Err(error.context(format!("the receiver: {received:?}")));
+    }
     let (received, wanted) = (received?, expected(bytes)?);
     ensure!(received.trim_end() == wanted, "{}: {bytes} bytes arrived as {received}, not {wanted}", what());
     Ok(())
