@@ -78,6 +78,8 @@ impl Origin {
     pub const ATTACHED: Self = Self(1 << 4);
     /// The operator allows that frames go past rules, filters and queueing disciplines of others.
     pub const BYPASS: Self = Self(1 << 5);
+    /// Somebody else's TAP that is a port for as long as it is there.
+    pub const TRANSIENT: Self = Self(1 << 6);
 
     /// All bits of `other` are set.
     pub const fn has(self, other: Self) -> bool {

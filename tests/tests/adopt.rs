@@ -207,6 +207,8 @@ fn ports_that_went_while_nobody_watched() {
         let (segment, mut bridge) =
             segment(GuestKind::Veth, Offloads::Off, &format!("--hook {hook} --tap t1"));
         bridge.text(&format!("fdb add {STATIC} dev vm2"));
+        ping(&segment.guest(1).ns, segment.guest(2).v4).unwrap();
+        assert!(bridge.station(segment.guest(1).mac).is_some());
         bridge.kill();
         let host = &segment.host().ns;
         // vm1 goes, vm2 and the TAP come back as others under the same names, vm2 even with the same index.
@@ -226,6 +228,9 @@ fn ports_that_went_while_nobody_watched() {
         xbr_lab::ethtool(&guest.ns, "eth0", "gro on tx off");
         bridge.restart("");
         assert!(bridge.process.stdout_text().contains("vm1 is away"), "{}", bridge.process);
+        let away = bridge.port("vm1");
+        assert_eq!((&away["ifindex"], &away["state"]), (&0.into(), &"disabled".into()), "{away}");
+        assert!(bridge.station(segment.guest(1).mac).is_none(), "nothing that was learned is behind it");
         let forwards = || bridge.port("vm2")["state"] == "forwarding";
         assert!(xbr_lab::wait_until(Duration::from_secs(3), forwards), "{}", bridge.port("vm2"));
         // Until the kernel's link watch has been there, the guest's device drops what it is to send.

@@ -166,6 +166,12 @@ impl Hooked {
         Some(row["carrier"].is_boolean())
     }
 
+    /// Waits until the bridge knows no port `xvm1`.
+    #[track_caller]
+    fn gone(&self) {
+        assert!(wait_until(SOON, || self.port().is_none()), "{}", self.bridge.text("port show"));
+    }
+
     /// Starts a domain in vain and gives what virsh said.
     fn refused(&self, domain: &Domain) -> String {
         let before = self.segment.host().ns.output("ip -br link");
@@ -227,23 +233,64 @@ fn the_hook_goes_along_with_a_guests_life() {
     assert!(again, "the hook sees to it when the daemon comes back");
 
     hooked.libvirt.text("save g /run/libvirt/guests/saved");
-    assert_eq!(hooked.port(), None);
+    hooked.gone();
     hooked.libvirt.text("restore /run/libvirt/guests/saved");
     assert_eq!(hooked.port(), Some(true));
 
-    // The guest ends, and another begins, while no controller runs.
+    // The same name at once, before anybody can have told the controller of the end.
+    for _ in 0..3 {
+        hooked.libvirt.text("destroy g");
+        hooked.libvirt.text("start g");
+        assert_eq!(hooked.port(), Some(true));
+    }
+
+    // The guest ends while no controller runs.
+    hooked.bridge.text("fdb add 52:54:00:75:dd:1a dev xvm1");
     hooked.bridge.kill();
+    hooked.libvirt.restart();
+    assert_eq!(hooked.port(), Some(true), "without a controller the guest runs on too");
     hooked.libvirt.text("destroy g");
     hooked.bridge.restart("");
-    assert_eq!(
-        hooked.port(),
-        Some(false),
-        "its device is gone, and nobody could tell the controller of the end"
-    );
+    assert_eq!(hooked.port(), None, "it ends with its device");
+    assert!(hooked.bridge.station("52:54:00:75:dd:1a").is_none());
     hooked.libvirt.text("start g");
+    assert_eq!(hooked.port(), Some(true));
+
+    // No port, and no controller that would make it one: that is no reason to end a guest.
+    hooked.bridge.text("port del xvm1");
+    hooked.bridge.kill();
+    hooked.libvirt.restart();
+    assert_eq!(hooked.libvirt.text("list --name").trim(), "g");
+    hooked.bridge.restart("");
+    hooked.libvirt.text("destroy g");
+    hooked.bridge.stop();
+}
+
+#[test]
+fn a_tap_that_outlives_its_guest_is_let_go_as_it_was_found() {
+    if !require_libvirt() {
+        return;
+    }
+    let hooked = Hooked::new();
+    let host = &hooked.segment.host().ns;
+    host.ip("tuntap add dev xvm1 mode tap vnet_hdr");
+    let before = Snapshot::take(host);
+    let domain = |name: &str| {
+        Domain::new(name).on(&hooked.bridge.name).ethernet(Seat(1).mac(), "<target dev='xvm1' managed='no'/>")
+    };
+    domain("g").launch(&hooked.libvirt);
+    assert_eq!(hooked.port(), Some(true));
+    // Another one cannot have it, and does not take it away.
+    assert!(!domain("other").try_start(&hooked.libvirt).status.success());
     assert_eq!(hooked.port(), Some(true));
     hooked.libvirt.text("destroy g");
     assert_eq!(hooked.port(), None);
+    before.assert_same(&Snapshot::take(host));
+    // The operator's own port stays.
+    hooked.bridge.text("port add xvm1");
+    hooked.libvirt.text("start g");
+    hooked.libvirt.text("destroy g");
+    assert_eq!(hooked.port(), Some(true));
     hooked.bridge.stop();
 }
 
@@ -264,11 +311,8 @@ fn only_named_interfaces_are_attached_and_by_the_hook_that_is_asked_for() {
     let ports = hooked.bridge.text("port show");
     assert!(!ports.contains(&taps[0]) && ports.contains(&taps[1]), "{taps:?}\n{ports}");
     assert_eq!(hooked.bridge.port(&taps[1])["hook_choice"], "tc");
-    let uuid = hooked.libvirt.text("domuuid g");
-    let memory = hooked.libvirt.path(&format!("/run/xbr/libvirt/{}.json", uuid.trim()));
-    assert!(memory.exists());
     hooked.libvirt.text("destroy g");
-    assert!(!hooked.bridge.text("port show").contains(&taps[1]));
-    assert!(!memory.exists(), "what was remembered is forgotten");
+    let gone = || !hooked.bridge.text("port show").contains(&taps[1]);
+    assert!(wait_until(SOON, gone), "{}", hooked.bridge.text("port show"));
     hooked.bridge.stop();
 }

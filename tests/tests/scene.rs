@@ -1,10 +1,12 @@
 //! The classic scene, with xbr in the place of br0: a host with two guests under libvirt, and the network outside.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use xbr_lab::{
     Domain, Libvirt, Segment, Snapshot, Xbr, bpffs_dir, dhcp, require_libvirt,
     vm::{Member, Seat, Vm, checksum_errors, send},
+    wait_until,
 };
 
 const XBR: &str = env!("CARGO_BIN_EXE_xbr-under-test");
@@ -77,8 +79,8 @@ fn two_guests_of_libvirt_the_host_and_the_outside_are_one_segment() {
     // The guests end, and nothing is left.
     libvirt.text("destroy vm1");
     libvirt.text("destroy vm2");
-    let ports = bridge.text("port show");
-    assert!(bridge.station(taps[0].0).is_none() && !ports.contains(&taps[0].1), "{ports}");
+    let gone = || bridge.station(taps[0].0).is_none() && !bridge.text("port show").contains(&taps[0].1);
+    assert!(wait_until(Duration::from_secs(10), gone), "{}", bridge.text("port show"));
     bridge.text("tap del vm2");
     libvirt.xbr(XBR, "libvirt remove");
     drop(libvirt);

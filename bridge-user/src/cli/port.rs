@@ -50,7 +50,7 @@ pub fn run(common: &Common, verb: PortVerb) -> Result<()> {
     let request = match verb {
         PortVerb::Show => return show(common, &bridge),
         PortVerb::Add(AddArgs { name, hook, allow_bypass }) => {
-            Request::PortAdd { ifname: name, hook, allow_bypass }
+            Request::PortAdd { ifname: name, hook, allow_bypass, transient: false }
         }
         PortVerb::Del { name } => Request::PortDel { ifname: name },
     };
@@ -69,7 +69,8 @@ struct Row {
     /// The device's index; the uplink's for the host.
     ifindex: u32,
     ifname: String,
-    /// Words of this row's own: `host`, `uplink`, `tap`, `created`, `configured`, `lent`, `attached`, `guard`.
+    /// Words of this row's own: `host`, `uplink`, `tap`, `created`, `configured`, `lent`, `attached`,
+    /// `transient`, `guard`.
     flags: Vec<&'static str>,
     /// Bytes of payload.
     mtu: u32,
@@ -98,6 +99,7 @@ fn row(bridge: &str, row: &PortRow) -> Row {
         ("configured", row.record.origin.has(Origin::CONFIGURED)),
         ("lent", row.record.origin.has(Origin::LENT)),
         ("attached", row.record.origin.has(Origin::ATTACHED)),
+        ("transient", row.record.origin.has(Origin::TRANSIENT)),
         ("guard", row.port.flags.has(PortFlags::GUARD)),
     ];
     Row {

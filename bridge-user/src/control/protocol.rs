@@ -78,6 +78,9 @@ pub enum Request {
         /// Also where its frames go past rules, filters or queueing disciplines of others.
         #[serde(default)]
         allow_bypass: bool,
+        /// For as long as the device is there; one that is a port already stays what it is.
+        #[serde(default)]
+        transient: bool,
     },
     /// Let a port go and leave its device as it was found.
     PortDel {

@@ -11,6 +11,7 @@ use super::{
     checks,
     lend::is_lent,
     ports::{chosen, recorded},
+    transient::ends_with_device,
 };
 use crate::{
     Result,
@@ -37,10 +38,10 @@ impl Bridge {
                 record.origin = record.origin.with(Origin::BYPASS, bypass);
             } else if is_attached(&record) {
                 record.origin = record.origin.with(Origin::BYPASS, bypass);
-                if self.has_vanished(id)? {
-                    self.forget_vanished(id)?;
-                    continue;
-                }
+            }
+            if ends_with_device(&record) && self.has_vanished(id)? {
+                self.forget_vanished(id)?;
+                continue;
             }
             match self.find(id, &record)? {
                 Some(link) => self.adopt_port(id, record, &link)?,
@@ -48,14 +49,17 @@ impl Bridge {
                 None if !record.origin.has(Origin::COMPLETE) => {
                     self.hands.tables.set_record(id, PortRecord::default())?;
                 }
-                None if is_lent(&record) => {
-                    let ifindex = self.hands.tables.port(id)?.ifindex;
-                    self.forget_lent(id, ifindex)?;
-                }
+                None if is_lent(&record) => self.forget_vanished(id)?,
                 None => {
+                    let ifindex = self.hands.tables.port(id)?.ifindex;
+                    self.hands.forget_device(id, ifindex)?;
                     self.absent.insert(id, record);
                 }
             }
+        }
+        let away: Vec<_> = self.absent.keys().copied().collect();
+        if !away.is_empty() {
+            self.delete_where(|row| away.contains(&row.entry.port()) && !row.entry.is_static())?;
         }
         self.drop_unconfigured()
     }
@@ -116,9 +120,8 @@ impl Bridge {
 
     /// A device that came back under a known name is taken in anew, under its old number.
     pub(super) fn take_in_returned(&mut self, id: PortId, record: PortRecord, link: &Link) -> Result<()> {
-        for slot in [Slot::Ingress, Slot::Egress, Slot::Xdp] {
-            self.hands.pins.unpin(id, slot)?;
-        }
+        let old = self.hands.tables.port(id)?.ifindex;
+        self.hands.forget_device(id, old)?;
         let ipv6_disabled = if id.is_guest() { sysctl::ipv6_disabled(&link.name)? } else { None };
         let origin = record.origin.with(Origin::COMPLETE, false);
         let mut member = Member::new(id, link, origin, recorded(chosen(&record)), ipv6_disabled);

@@ -11,7 +11,6 @@ use super::Bridge;
 use crate::{
     Error, Result,
     control::{Event, protocol::Loan, protocol::PortEvent},
-    datapath::Slot,
     link::Link,
     plan::{
         bypass::{self, Bypassed},
@@ -199,26 +198,6 @@ impl Bridge {
             self.decline(&link, &refusal.into());
         }
         Ok(true)
-    }
-
-    /// A record of a port that was there for its name, and whose device went while no controller was here.
-    pub(super) fn forget_vanished(&mut self, id: PortId) -> Result<()> {
-        let ifindex = self.hands.tables.port(id)?.ifindex;
-        if ifindex != 0 {
-            self.hands.tables.set_port_of(ifindex, None)?;
-        }
-        self.hands.tables.set_port(id, Default::default())?;
-        for slot in [Slot::Ingress, Slot::Egress, Slot::Xdp] {
-            self.hands.pins.unpin(id, slot)?;
-        }
-        self.hands.flush(id)?;
-        Ok(self.hands.tables.set_record(id, PortRecord::default())?)
-    }
-
-    /// Whether the device of a record that a former controller left is gone.
-    pub(super) fn has_vanished(&self, id: PortId) -> Result<bool> {
-        let ifindex = self.hands.tables.port(id)?.ifindex;
-        Ok(ifindex != 0 && self.hands.links.by_index(ifindex)?.is_none())
     }
 
     /// Ports that a former controller took in for their names, and that this one would not.

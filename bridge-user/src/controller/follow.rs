@@ -2,11 +2,10 @@
 
 use bridge_common::{PortId, record::Undo};
 
-use super::{Bridge, attach::is_attached, lend::is_lent};
+use super::{Bridge, lend::is_lent, transient::ends_with_device};
 use crate::{
     Error, Result,
     control::{Event, protocol::PortEvent},
-    datapath::Slot,
     link::{Link, LinkEvent},
     plan::steps::Member,
 };
@@ -57,7 +56,7 @@ impl Bridge {
         self.members.values().find(|member| member.ifindex == ifindex).map(|member| member.id)
     }
 
-    fn link_changed(&mut self, link: &Link) -> Result<()> {
+    pub(super) fn link_changed(&mut self, link: &Link) -> Result<()> {
         if let Some(id) = self.port_at(link.index) {
             return self.port_changed(id, link);
         }
@@ -150,28 +149,17 @@ impl Bridge {
         }
     }
 
-    /// The device is gone, and its attachments with it. The port waits for its return.
+    /// The device is gone, and its attachments with it. The port waits for its return, unless it ends with it.
     pub(super) fn vanished(&mut self, id: PortId) -> Result<()> {
-        if let Some(member) = self.members.get(&id).filter(|member| is_lent(&member.record)) {
-            self.forget_lent(id, member.ifindex)?;
-            return self.choose_hooks();
-        }
         let Some(member) = self.members.remove(&id) else { return Ok(()) };
-        self.hands.tables.set_port_of(member.ifindex, None)?;
-        self.hands.tables.set_port(id, Default::default())?;
-        if id == PortId::UPLINK {
-            self.hands.tables.set_port(PortId::HOST, Default::default())?;
-        }
-        for slot in [Slot::Ingress, Slot::Egress, Slot::Xdp] {
-            self.hands.pins.unpin(id, slot)?;
-        }
+        self.hands.forget_device(id, member.ifindex)?;
         self.forget_port(id);
         self.flush_learned(id)?;
-        if is_attached(&member.record) {
-            // The next one of this name is another guest's, as far as anybody knows.
+        if ends_with_device(&member.record) {
             self.forget_in_capture(id)?;
             self.hands.forget(id)?;
-            let detail = "the device is gone".into();
+            let lent = is_lent(&member.record);
+            let detail = if lent { "the guest is gone" } else { "the device is gone" }.into();
             let event = Event::PortRemoved(PortEvent { ifname: member.name.to_string(), detail });
             tracing::info!(?event);
             self.tell(event);

@@ -136,6 +136,18 @@ impl Hands {
         Ok(self.tables.set_port_of(ifindex, None)?)
     }
 
+    /// What tables and pins hold of a port's device, which is gone. What is known of the port stays.
+    pub(super) fn forget_device(&mut self, id: PortId, ifindex: u32) -> Result<()> {
+        self.no_facts(id, ifindex)?;
+        if id == PortId::UPLINK {
+            self.tables.set_port(PortId::HOST, Port::default())?;
+        }
+        for slot in [Slot::Ingress, Slot::Egress, Slot::Xdp] {
+            self.pins.unpin(id, slot)?;
+        }
+        Ok(())
+    }
+
     /// Forgets a port and every station behind it.
     pub(super) fn forget(&mut self, id: PortId) -> Result<()> {
         self.flush(id)?;

@@ -1,19 +1,18 @@
 //! Ports that the bridge helper brings: TAPs that live as long as the guest that holds them.
 
 use bridge_common::{
-    Port, PortId,
+    PortId,
     record::{Origin, PortRecord},
 };
 
 use super::{Bridge, checks};
 use crate::{
     Error, Refusal, Result,
-    control::{Event, protocol::HookChoice, protocol::Loan},
-    datapath::Slot,
+    control::{protocol::HookChoice, protocol::Loan},
     link::{Link, namespace},
 };
 
-/// Whether the port ends with its device.
+/// Whether the bridge helper has brought the port.
 pub(super) fn is_lent(record: &PortRecord) -> bool {
     record.origin.has(Origin::LENT)
 }
@@ -72,20 +71,6 @@ impl Bridge {
     pub(super) fn is_abandoned(&self, id: PortId, link: &Link) -> bool {
         let lent = self.members.get(&id).is_some_and(|member| is_lent(&member.record));
         lent && link.up && !link.carrier && link.tun.as_ref().is_some_and(|tun| tun.persist)
-    }
-
-    /// The device of a lent port is gone: nobody can bring it back, so all that was known of it goes too.
-    pub(super) fn forget_lent(&mut self, id: PortId, ifindex: u32) -> Result<()> {
-        self.tell_port(Event::PortRemoved, id, "the guest is gone");
-        self.members.remove(&id);
-        self.forget_port(id);
-        self.forget_in_capture(id)?;
-        for slot in [Slot::Ingress, Slot::Egress, Slot::Xdp] {
-            self.hands.pins.unpin(id, slot)?;
-        }
-        self.hands.tables.set_port_of(ifindex, None)?;
-        self.hands.tables.set_port(id, Port::default())?;
-        self.hands.forget(id)
     }
 }
 

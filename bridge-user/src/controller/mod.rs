@@ -23,6 +23,7 @@ mod requests;
 mod run;
 mod server;
 mod sweep;
+mod transient;
 
 pub use bridge::Bridge;
 pub use bypass::found;

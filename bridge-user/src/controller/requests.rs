@@ -25,9 +25,13 @@ impl Bridge {
 
     fn carry_out(&mut self, request: Request) -> Result<Vec<String>> {
         match request {
-            Request::PortAdd { ifname, hook, allow_bypass } => {
+            Request::PortAdd { ifname, hook, allow_bypass, transient } => {
                 let origin = Origin::default().with(Origin::BYPASS, allow_bypass);
-                self.take_in_and_choose(|bridge| bridge.add_port(&ifname, hook, origin))?;
+                if transient {
+                    self.add_transient(&ifname, hook, origin)?;
+                } else {
+                    self.take_in_and_choose(|bridge| bridge.add_port(&ifname, hook, origin))?;
+                }
             }
             Request::TapAdd { ifname, hook, options, allow_bypass } => {
                 if self.port_named(ifname.as_str()).is_some() {

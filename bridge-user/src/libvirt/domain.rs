@@ -15,9 +15,7 @@ use bridge_common::Mac;
 use clap::ValueEnum as _;
 use roxmltree::{Document, Node};
 
-use crate::{
-    Refusal, control::protocol::HookChoice, datapath::BridgeName, libvirt::memory::Uuid, link::InterfaceName,
-};
+use crate::{Refusal, control::protocol::HookChoice, datapath::BridgeName, link::InterfaceName};
 
 /// The XML namespace of our elements.
 pub const NAMESPACE: &str = "urn:xbr:libvirt:1";
@@ -58,12 +56,6 @@ impl<'x> Domain<'x> {
         }
     }
 
-    /// The domain's identity, which stays when it is renamed.
-    pub fn uuid(&self) -> Result<Uuid, Refusal> {
-        let uuid = child(self.0.root_element(), "uuid").and_then(|uuid| uuid.text()).unwrap_or_default();
-        uuid.trim().parse()
-    }
-
     /// The TAPs that are to become ports; none for a domain that does not speak of xbr.
     pub fn attachments(&self) -> Result<Vec<Attachment>, Refusal> {
         let Some(bridge) = self.bridge()? else { return Ok(Vec::new()) };
@@ -98,6 +90,16 @@ impl<'x> Domain<'x> {
             Ok(Attachment { bridge: usual.clone(), ifname: tap(interface)?, hook, allow_bypass: bypass })
         };
         all.into_iter().map(attach).collect()
+    }
+
+    /// The TAPs that an ended domain leaves behind, if it speaks of xbr. libvirt forgets the names of those that it has
+    /// made and deleted (`qemuProcessStop`).
+    pub fn taps_left(&self) -> Result<Vec<InterfaceName>, Refusal> {
+        if self.bridge()?.is_none() {
+            return Ok(Vec::new());
+        }
+        let ethernet = self.interfaces().filter(|interface| is_ethernet(*interface));
+        Ok(ethernet.filter_map(|interface| tap(interface).ok()).collect())
     }
 
     /// Our element, if the domain has one.

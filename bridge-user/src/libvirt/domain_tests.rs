@@ -12,7 +12,6 @@ fn attachments(metadata: &str, interfaces: &str) -> Result<String, String> {
          <devices>{interfaces}</devices></domain>"
     );
     let domain = Domain::parse(&xml).map_err(|refusal| refusal.to_string())?;
-    domain.uuid().map_err(|refusal| refusal.to_string())?;
     let attachments = domain.attachments().map_err(|refusal| refusal.to_string())?;
     let bypass = |one: &Attachment| if one.allow_bypass { " bypass" } else { "" };
     let words =
@@ -59,6 +58,19 @@ fn or_those_that_are_named() {
     assert_eq!(attachments(&metadata, TWO).unwrap(), "xbr0 xvm1 Auto bypass, xbr0 vnet0 Auto");
     let metadata = bridge("name='xbr0' allow-bypass='true'", "");
     assert!(attachments(&metadata, TWO).unwrap_err().contains("write yes or no"));
+}
+
+#[test]
+fn an_ended_domain_names_the_taps_that_it_has_not_made() {
+    let interfaces =
+        format!("{TWO}<interface type='ethernet'><mac address='52:54:00:00:00:04'/></interface>");
+    let left = |metadata: &str| {
+        let xml = format!("<domain><metadata>{metadata}</metadata><devices>{interfaces}</devices></domain>");
+        let names = Domain::parse(&xml).unwrap().taps_left().unwrap();
+        names.iter().map(|name| name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(left(&bridge("name='xbr0'", "")), ["vnet0", "xvm1"]);
+    assert!(left("").is_empty());
 }
 
 #[test]

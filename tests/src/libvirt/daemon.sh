@@ -9,9 +9,8 @@ mount --bind /sys/fs/bpf /var/lib/libvirt/bpf
 mount -t sysfs sysfs /sys
 mount --move /var/lib/libvirt/bpf /sys/fs/bpf
 cp -a /etc/libvirt/nwfilter /var/lib/libvirt/
-mkdir -p /run/libvirt /run/xbr/libvirt
-# The last is what xbr's hook remembers.
-for dir in /etc/libvirt /run/libvirt /var/cache/libvirt /var/log/libvirt /run/xbr/libvirt; do
+mkdir -p /run/libvirt
+for dir in /etc/libvirt /run/libvirt /var/cache/libvirt /var/log/libvirt; do
     mount -t tmpfs tmpfs $dir
 done
 mkdir /etc/libvirt/hooks /run/libvirt/guests

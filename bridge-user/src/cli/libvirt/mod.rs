@@ -9,10 +9,7 @@ use clap::{Args, Subcommand};
 use super::output;
 use crate::{
     Error, Result,
-    libvirt::{
-        memory::Memory,
-        script::{self, HOOKS, Outcome},
-    },
+    libvirt::script::{self, HOOKS, Outcome},
 };
 
 /// What to do with the hook.
@@ -40,7 +37,7 @@ pub fn run(verb: LibvirtVerb) -> Result<()> {
     match verb {
         LibvirtVerb::Install(args) => install(&args.path),
         LibvirtVerb::Remove(args) => remove(&args.path),
-        LibvirtVerb::Hook(args) => hook::run(&args, &Memory::default()),
+        LibvirtVerb::Hook(args) => hook::run(&args),
     }
 }
 
@@ -61,13 +58,8 @@ fn install(hooks: &Path) -> Result<()> {
 
 fn remove(hooks: &Path) -> Result<()> {
     let path = script::path(hooks);
-    let mut text = match script::remove(hooks)? {
+    output::print(&match script::remove(hooks)? {
         Outcome::AsBefore => format!("{} is not there\n", path.display()),
         Outcome::Done => format!("{} is gone\n", path.display()),
-    };
-    for port in Memory::default().all()? {
-        let (bridge, ifname) = (&port.bridge, &port.ifname);
-        text += &format!("{ifname} stays attached until `xbr port del {ifname} --bridge {bridge}`\n");
-    }
-    output::print(&text)
+    })
 }
