@@ -106,7 +106,7 @@ impl Libvirt {
         self.text(&format!("{verb} /run/libvirt/guests/xml"));
     }
 
-    /// Ends the daemon and waits until another has taken its place. Guests run on.
+    /// Ends the daemon and waits until another has taken its place and has found its guests again, which run on.
     #[track_caller]
     pub fn restart(&self) {
         let daemon = || {
@@ -120,6 +120,10 @@ impl Libvirt {
         let another = wait_until(START, || daemon().is_some_and(|new| new != old));
         assert!(another, "libvirtd does not come back: {}", self.process);
         self.wait_answers();
+        // It answers before. A word to QEMU waits until `qemuProcessReconnect` is done; `destroy` does not.
+        for guest in self.text("list --name").split_whitespace() {
+            self.text(&format!("qemu-monitor-command {guest} --hmp info name"));
+        }
     }
 }
 
