@@ -91,7 +91,7 @@ fn show(ctx: *mut c_void, packet: &impl Packet, mut head: Sighting) {
 fn hand_over(ctx: *mut c_void, head: &Sighting) {
     /// Nobody has opened this CPU's ring: the capture is beginning, or its process is dead.
     const ENOENT: i64 = -2;
-    let flags = (head.kept as u64) << 32 | BPF_F_CURRENT_CPU as u64;
+    let flags = (head.kept as u64) << 32 | BPF_F_CURRENT_CPU;
     // SAFETY: context and map are the kernel's; the head is plain bytes without padding.
     let outcome = unsafe {
         bpf_perf_event_output(
