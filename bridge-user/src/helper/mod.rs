@@ -4,10 +4,10 @@
 //! It runs with more rights than its caller, who is not trusted: setuid root, or with file capabilities. So it is small (no
 //! runtime, no BPF, no command-line library is reached from here) and does things in this order:
 //!
-//! 1. become the caller, with two capabilities in reserve and none in effect ([`privileges`]);
-//! 2. look at what it was given: arguments ([`args`]), QEMU's socket ([`qemu`]), the access list ([`access`], [`files`]);
+//! 1. become the caller, with two capabilities in reserve and none in effect (`privileges`);
+//! 2. look at what it was given: arguments (`args`), QEMU's socket (`qemu`), the access list (`access`, `files`);
 //! 3. connect to the controller and make the TAP, each with what it takes, and give both capabilities up;
-//! 4. as nobody but the caller, ask the controller to attach the TAP ([`controller`]) and hand it to QEMU.
+//! 4. as nobody but the caller, ask the controller to attach the TAP (`controller`) and hand it to QEMU.
 //!
 //! Invariant: nothing is read from the environment, and no text of the caller becomes part of a path but a checked
 //! [`BridgeName`](crate::datapath::BridgeName).

@@ -1,7 +1,7 @@
 //! Rules of others that name an interface: nftables' bridge and netdev families, and ebtables.
 //!
 //! `ebtables` is two things: today's writes nftables rules into tables of the bridge family, and the older one
-//! speaks to a module of its own ([`ebtables`]).
+//! speaks to a module of its own (`ebtables`).
 
 mod ebtables;
 mod nftables;
