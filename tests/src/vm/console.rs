@@ -75,10 +75,15 @@ impl Line {
         loop {
             let head = self.head(end)?;
             let mut words = head.split(' ').skip(1);
-            let mut word = || words.next().with_context(|| format!("garbled: {head:?}"));
-            let (got, status, bytes) = (word()?, word()?, word()?);
-            let (got, status) = (got.parse::<u64>()?, status.parse()?);
-            let output = self.take(bytes.parse()?, end)?;
+            // The number of the command, its exit status, and the length of its output.
+            let mut number_of = || {
+                words
+                    .next()
+                    .and_then(|word| word.parse::<u32>().ok())
+                    .with_context(|| format!("garbled: {head:?}"))
+            };
+            let (got, status, bytes) = (u64::from(number_of()?), number_of()? as i32, number_of()? as usize);
+            let output = self.take(bytes, end)?;
             if got == number {
                 return Ok(Answer { status, output: String::from_utf8_lossy(&output).into_owned() });
             }

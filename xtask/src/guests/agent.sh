@@ -9,4 +9,3 @@ while read -r number command; do
     echo "XBR $number $status $(stat -c %s /tmp/.output)"
     cat /tmp/.output
 done
-poweroff -f
