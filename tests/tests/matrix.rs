@@ -9,7 +9,7 @@ use std::{env, time::Duration};
 
 use xbr_lab::{
     Namespace,
-    vm::{Kernel, Vm, full, require_guests},
+    vm::{Kernel, Vm, full, require_full, require_guests},
 };
 
 const XBR: &str = env!("CARGO_BIN_EXE_xbr-under-test");
@@ -53,7 +53,7 @@ fn newest() {
 
 #[test]
 fn v6_12() {
-    if full() {
+    if require_full() {
         on(Kernel::V6_12);
     }
 }
@@ -61,7 +61,7 @@ fn v6_12() {
 /// No tcx: filters of clsact.
 #[test]
 fn v6_1() {
-    if full() {
+    if require_full() {
         on(Kernel::V6_1);
     }
 }

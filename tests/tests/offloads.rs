@@ -6,8 +6,8 @@
 use std::net::IpAddr;
 
 use xbr_lab::vm::{
-    Kernel, Member, Nic, Seat, Station, Vm, all_reach, checksum_errors, full, median, reach, require_guests,
-    throughput,
+    Kernel, Member, Nic, Seat, Station, Vm, all_reach, checksum_errors, full, median, reach, require_full,
+    require_guests, throughput,
 };
 use xbr_lab::{LinuxBridge, Namespace, Node, Segment, Xbr};
 
@@ -189,7 +189,7 @@ fn compare(scene: &Scene, words: &str, rounds: usize, what: &str) {
 /// only a full run makes it, and it fails only if what it would prefer is the wrong way round by far.
 #[test]
 fn what_each_hook_is_good_for() {
-    if !full() || !require_guests(Kernel::V6_12) {
+    if !require_full() || !require_guests(Kernel::V6_12) {
         return;
     }
     let scene = Scene::set(Offloads::Default, Kernel::V6_12, 1500);
@@ -246,7 +246,7 @@ fn by_default() {
 
 /// The rows that only a full run has.
 fn more(offloads: Offloads, mtu: u32) {
-    if full() {
+    if require_full() {
         row(offloads, mtu);
     }
 }

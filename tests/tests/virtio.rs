@@ -7,7 +7,7 @@
 #[path = "virtio/machine.rs"]
 mod machine;
 
-use xbr_lab::vm::{Kernel, Station, all_reach, checksum_errors, full, require_guests};
+use xbr_lab::vm::{Kernel, Station, all_reach, checksum_errors, require_full, require_guests};
 
 use machine::{Machine, OUTSIDE};
 
@@ -74,14 +74,14 @@ fn newest() {
 
 #[test]
 fn v6_12() {
-    if full() {
+    if require_full() {
         on(Kernel::V6_12);
     }
 }
 
 #[test]
 fn v6_1() {
-    if full() {
+    if require_full() {
         on(Kernel::V6_1);
     }
 }

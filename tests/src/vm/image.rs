@@ -66,6 +66,11 @@ pub fn full() -> bool {
     std::env::var_os("XBR_FULL").is_some_and(|value| !value.is_empty())
 }
 
+/// True in a full run; else says loudly that the test is skipped, which is no green tick.
+pub fn require_full() -> bool {
+    full() || crate::privileges::skip("only `cargo xtask test --full` runs it")
+}
+
 fn missing(kernel: Kernel) -> Option<String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     if !std::env::split_paths(&path).any(|dir| dir.join("qemu-system-x86_64").is_file()) {

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 pub use builder::{KERNEL_WORDS, VmBuilder};
 pub use console::Answer;
-pub use image::{Kernel, full, require_guests};
+pub use image::{Kernel, full, require_full, require_guests};
 pub use iperf::{median, throughput};
 pub use nic::Nic;
 pub use seat::{Member, Seat, all_reach};
