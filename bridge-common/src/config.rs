@@ -12,6 +12,41 @@ pub struct Config {
     pub uplink_mac: Mac,
     /// One past the highest port number in use.
     pub ports_end: u16,
+    /// See [`ConfigFlags`].
+    pub flags: ConfigFlags,
+    /// How often a station may move in one window of flap damping; 0 for any number.
+    pub flap_moves: u16,
+    /// Seconds of such a window.
+    pub flap_window: u16,
 }
 
-const _: () = assert!(size_of::<Config>() == 16);
+const _: () = assert!(size_of::<Config>() == 24);
+
+/// What is on for the whole bridge, as bits.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConfigFlags(pub u32);
+
+impl ConfigFlags {
+    /// Frames have VLANs, and ports are in them.
+    pub const VLAN_FILTERING: Self = Self(1);
+
+    /// All bits of `other` are set.
+    #[inline(always)]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// With the bits of `other`, if `on`.
+    pub const fn with(self, other: Self, on: bool) -> Self {
+        Self(if on { self.0 | other.0 } else { self.0 & !other.0 })
+    }
+}
+
+impl Config {
+    /// Whether VLAN filtering is on.
+    #[inline(always)]
+    pub const fn filters_vlans(&self) -> bool {
+        self.flags.has(ConfigFlags::VLAN_FILTERING)
+    }
+}

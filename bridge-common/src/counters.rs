@@ -14,6 +14,18 @@ macro_rules! reasons {
             /// How many there are.
             pub const COUNT: usize = Self::ALL.len();
 
+            /// The one of this number.
+            #[inline(always)]
+            pub const fn from_index(index: u64) -> Option<Self> {
+                if index < Self::COUNT as u64 {
+                    // SAFETY: the variants are numbered from 0 to COUNT - 1. (A table would do, but to the verifier
+                    // what is read from one may be any number.)
+                    Some(unsafe { core::mem::transmute::<u32, Self>(index as u32) })
+                } else {
+                    None
+                }
+            }
+
             /// The name that users see, in JSON, in metrics and in tables.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $text,)* }
@@ -34,6 +46,44 @@ reasons! {
         HostSource = "host_source",
         /// In: a guest sent to 01:80:c2:00:00:00 to 0f.
         LinkLocal = "link_local",
+        /// In: a guest sent a bridge protocol data unit, to 01:80:c2:00:00:00.
+        Bpdu = "bpdu",
+        /// In: the port is not in the frame's VLAN, or takes no frames without a tag.
+        VlanIngress = "vlan_ingress",
+        /// Out: the port is not in the frame's VLAN.
+        VlanEgress = "vlan_egress",
+        /// Out: without its tag the frame would show another tag, and hop into that VLAN.
+        DoubleTag = "double_tag",
+        /// Out: both ports are isolated.
+        Isolated = "isolated",
+        /// Out: the port takes no unicasts to nobody known, no multicasts or no broadcasts. Only copies of a flood meet it.
+        NoFlood = "no_flood",
+        /// In: the port is locked, and the FDB does not have the source here.
+        Locked = "locked",
+        /// In: a source MAC address that the port may not use.
+        MacGuard = "mac_guard",
+        /// In: a source IP address that the port may not use, or an IP header that cannot be read.
+        IpGuard = "ip_guard",
+        /// In: ARP that speaks of an address that the port may not use, or of another sender.
+        ArpGuard = "arp_guard",
+        /// In: the same, of neighbour discovery.
+        NdGuard = "nd_guard",
+        /// In: an answer of a DHCP server, where there must be none.
+        DhcpServer = "dhcp_server",
+        /// In: an IPv6 router advertisement, where there must be none.
+        Ra = "ra",
+        /// In: more broadcasts than the port may send.
+        StormBroadcast = "storm_broadcast",
+        /// In: more multicasts.
+        StormMulticast = "storm_multicast",
+        /// In: more unicasts to nobody known.
+        StormUnknown = "storm_unknown",
+        /// In: more bytes than the port may send.
+        RateIn = "rate_in",
+        /// Out: more bytes than the port may be sent.
+        RateOut = "rate_out",
+        /// Out: the kernel could not change the frame's tag.
+        Retag = "retag",
         /// In or out: the port does not forward.
         PortDown = "port_down",
         /// In: the destination is behind the port that the frame came from.
@@ -60,6 +110,8 @@ reasons! {
         Flood = "flood",
         /// The egress port takes no redirect from XDP.
         ToTc = "to_tc",
+        /// Its tag has to change, and there is no room for that.
+        Retag = "retag",
         /// Of a protocol whose checksums the guard cannot judge.
         Protocol = "protocol",
         /// An IP fragment.
@@ -70,6 +122,14 @@ reasons! {
         NoChecksum = "no_checksum",
         /// The checksum field holds the sum of the pseudo-header only.
         Unfinished = "unfinished_checksum",
+    }
+}
+
+impl DropReason {
+    /// Whether a copy of a flood that meets it was never meant to leave there, and so is no loss.
+    #[inline(always)]
+    pub const fn abstains(self) -> bool {
+        matches!(self, Self::PortDown | Self::SamePort | Self::VlanEgress | Self::Isolated | Self::NoFlood)
     }
 }
 
@@ -95,8 +155,12 @@ pub struct PortCounters {
     pub moved: u64,
     /// Stations not learned because the table was full.
     pub refused_full: u64,
-    /// Stations not learned because a static entry has them elsewhere.
+    /// Stations not learned because a static or sticky entry has them elsewhere.
     pub refused_static: u64,
+    /// Stations not learned because the port has all that it may have.
+    pub refused_quota: u64,
+    /// Stations not moved because they have moved too often.
+    pub refused_flap: u64,
     /// Events over the port's budget.
     pub events_suppressed: u64,
     /// Events that found the ring full.
@@ -106,7 +170,7 @@ pub struct PortCounters {
     pub device_refused: u64,
 }
 
-const _: () = assert!(size_of::<PortCounters>() == 8 * (11 + DropReason::COUNT + SlowReason::COUNT));
+const _: () = assert!(size_of::<PortCounters>() == 8 * (13 + DropReason::COUNT + SlowReason::COUNT));
 
 impl PortCounters {
     /// Adds another CPU's share.
@@ -125,6 +189,8 @@ impl PortCounters {
         self.moved = self.moved.wrapping_add(other.moved);
         self.refused_full = self.refused_full.wrapping_add(other.refused_full);
         self.refused_static = self.refused_static.wrapping_add(other.refused_static);
+        self.refused_quota = self.refused_quota.wrapping_add(other.refused_quota);
+        self.refused_flap = self.refused_flap.wrapping_add(other.refused_flap);
         self.events_suppressed = self.events_suppressed.wrapping_add(other.events_suppressed);
         self.events_lost = self.events_lost.wrapping_add(other.events_lost);
         self.device_refused = self.device_refused.wrapping_add(other.device_refused);

@@ -12,8 +12,14 @@ pub enum FdbEventKind {
     Moved = 2,
     /// Not learned: the table is full.
     RefusedFull = 3,
-    /// Not learned: a static entry says otherwise.
+    /// Not learned: a static or sticky entry says otherwise.
     RefusedStatic = 4,
+    /// Not learned: the port has all the stations that it may have.
+    RefusedQuota = 5,
+    /// Not moved: it has moved too often.
+    RefusedFlap = 6,
+    /// A guest sent a BPDU; the key is its sender.
+    Bpdu = 7,
 }
 
 impl FdbEventKind {
@@ -24,8 +30,17 @@ impl FdbEventKind {
             2 => Some(Self::Moved),
             3 => Some(Self::RefusedFull),
             4 => Some(Self::RefusedStatic),
+            5 => Some(Self::RefusedQuota),
+            6 => Some(Self::RefusedFlap),
+            7 => Some(Self::Bpdu),
             _ => None,
         }
+    }
+
+    /// Whether it tells of something that a port was not allowed: one such a second is enough.
+    #[inline(always)]
+    pub const fn is_refusal(self) -> bool {
+        !matches!(self, Self::Learned | Self::Moved)
     }
 }
 

@@ -23,6 +23,8 @@ pub struct FdbFlags(pub u16);
 impl FdbFlags {
     /// Set by the operator: it neither ages nor moves.
     pub const STATIC: Self = Self(1);
+    /// It ages, but does not move (`sticky`).
+    pub const STICKY: Self = Self(1 << 1);
 
     /// All bits of `other` are set.
     #[inline(always)]
@@ -38,7 +40,8 @@ impl FdbFlags {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FdbEntry {
-    /// Port number in bits 0 to 15, flags in bits 16 to 31.
+    /// Port number in bits 0 to 15, flags in bits 16 to 31; for flap damping, moves in bits 32 to 39 and the second of the first
+    /// of them in bits 40 to 63.
     pub place: u64,
     /// When the station last sent a frame, in nanoseconds of `CLOCK_MONOTONIC`; up to a second stale.
     pub last_seen: u64,
@@ -71,6 +74,29 @@ impl FdbEntry {
         self.flags().has(FdbFlags::STATIC)
     }
 
+    /// Stays at its port whatever frames say.
+    #[inline(always)]
+    pub const fn is_fixed(&self) -> bool {
+        self.place >> 16 & (FdbFlags::STATIC.0 | FdbFlags::STICKY.0) as u64 != 0
+    }
+
+    /// How often it has moved in the window of flap damping that `now`, in nanoseconds, is in; `window` in seconds.
+    #[inline(always)]
+    pub const fn moves(&self, now: u64, window: u16) -> u16 {
+        // 24 bits of seconds: what is 194 days ago may look like now, and then damps one window too many.
+        let age = (now / 1_000_000_000).wrapping_sub(self.place >> 40) & 0xff_ffff;
+        if age < window as u64 { (self.place >> 32 & 0xff) as u16 } else { 0 }
+    }
+
+    /// An entry for a station that has just moved to `port`, for the `moves`-th time in a window.
+    #[inline(always)]
+    pub const fn moved(&self, port: PortId, now: u64, window: u16) -> Self {
+        let moves = self.moves(now, window);
+        let first = if moves == 0 { now / 1_000_000_000 & 0xff_ffff } else { self.place >> 40 };
+        let moves = if moves < 0xff { moves as u64 + 1 } else { 0xff };
+        Self { place: port.0 as u64 | moves << 32 | first << 40, last_seen: now }
+    }
+
     /// Silent for longer than `ageing` nanoseconds. Such an entry is as good as none, whether or not
     /// somebody has swept it away. An `ageing` of 0 is for ever.
     #[inline(always)]
@@ -101,4 +127,7 @@ pub trait Fdb {
     /// Writes a learned entry: over one that is not static, or as a new one. An entry that became static
     /// meanwhile stays. `ageing` tells what may be thrown out to make room.
     fn learn(&mut self, key: &FdbKey, entry: FdbEntry, ageing: u64) -> Result<(), Full>;
+
+    /// Throws out expired entries, if that was not done in the last [`RECLAIM_INTERVAL`]. True if some were.
+    fn make_room(&mut self, ageing: u64) -> bool;
 }

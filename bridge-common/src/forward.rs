@@ -2,22 +2,43 @@
 //!
 //! [`decide`] looks and says; [`commit`] writes down what it said about the source. They are two functions
 //! because XDP commits entirely or not at all: a frame that it leaves to TC must have left no trace.
+//! [`leave`] is the part that each copy of a flood asks anew.
 
 use crate::{
-    Config, DropReason, Fdb, FdbEntry, FdbEventKind, FdbKey, Frame, Port, PortId, Ports, fdb::FdbFlags,
-    fdb::Full,
+    Config, DropReason, Fdb, FdbEntry, FdbEventKind, Frame, Port, PortFlags, PortId, Ports,
+    fdb::{FdbFlags, Full},
+    policy::{Guards, Meter, Policies},
+    vlan::{ANY_VLAN, Membership, Retag, Vlans, retag},
 };
 
 /// A known station's time is written at most once in so many nanoseconds: a write for each frame would
 /// bounce the entry's cache line between CPUs.
 pub const REFRESH_INTERVAL: u64 = 1_000_000_000;
 
+/// All that the decision asks. There are two implementations: the BPF maps, and the tests' model.
+pub trait Tables: Fdb + Ports + Vlans + Policies {}
+
+impl<T: Fdb + Ports + Vlans + Policies> Tables for T {}
+
+/// A frame that came in, and when and where.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The frame.
+    pub frame: Frame,
+    /// Where it came in.
+    pub ingress: PortId,
+    /// In nanoseconds of the FDB's clock.
+    pub now: u64,
+    /// What holds for the whole bridge.
+    pub config: &'a Config,
+}
+
 /// Where a frame goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Out of one port; [`PortId::HOST`] is local delivery.
     Forward(PortId),
-    /// Out of every port but this one, its own, the host included; each copy asks [`leave`].
+    /// Out of every port that [`leave`] lets a copy through, the host included. It is this port's, the ingress, own.
     ///
     /// (Were there no port in it, LLVM would leave that of the other two unwritten and mask it all the same, ahead of
     /// the `match`: to the verifier a read of a register that nobody wrote.)
@@ -35,10 +56,27 @@ pub enum Learn {
     Refresh,
     /// Not known, or not any more.
     New,
-    /// Known behind another port.
-    Move(PortId),
-    /// Static behind another port.
+    /// Known behind another port: the entry.
+    Move(FdbEntry),
+    /// Static or sticky behind another port.
     RefuseStatic(PortId),
+    /// The port has all the stations that it may have.
+    RefuseQuota,
+    /// Known behind another port, and has moved too often.
+    RefuseFlap(PortId),
+}
+
+/// For how many a frame is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spread {
+    /// For a station that is known.
+    One,
+    /// For one that is not.
+    Unknown,
+    /// For a group.
+    Multicast,
+    /// For all.
+    Broadcast,
 }
 
 /// The whole of a decision.
@@ -48,115 +86,270 @@ pub struct Decision {
     pub verdict: Verdict,
     /// What it teaches.
     pub learn: Learn,
+    /// Its VLAN; 0 while VLAN filtering is off, and for a frame that was refused before that was asked.
+    pub vlan: u16,
+    /// What happens to its tag; for a flood, each copy has an answer of its own.
+    pub retag: Retag,
+    /// For how many it is.
+    pub spread: Spread,
+    /// The ingress port's word.
+    pub from: PortFlags,
 }
 
 impl Decision {
     /// A frame that is refused teaches nothing.
     const fn refuse(reason: DropReason, port: PortId) -> Self {
-        Self { verdict: Verdict::Drop(reason, port), learn: Learn::Nothing }
+        Self {
+            verdict: Verdict::Drop(reason, port),
+            learn: Learn::Nothing,
+            vlan: 0,
+            retag: Retag::Keep,
+            spread: Spread::One,
+            from: PortFlags(0),
+        }
     }
 }
 
-/// Decides about a frame that came in at `ingress`. `now` is in nanoseconds of the FDB's clock.
+/// Decides about a frame. `inspect` looks into it as the guards of its port say ([`crate::inspect::inspect`]); it is asked only
+/// where there are any, and is a function of its own so that no other frame pays for it.
 ///
-/// Order: guard → ingress policy → learn → look up → egress policy.
+/// Order: link → ingress policy → learn → look up → egress policy.
 #[inline(always)]
-pub fn decide<T: Fdb + Ports>(
-    frame: &Frame,
-    ingress: PortId,
-    now: u64,
-    config: &Config,
+pub fn decide<T: Tables>(
+    question: &Question<'_>,
     tables: &T,
+    inspect: impl FnOnce(Guards) -> Option<DropReason>,
 ) -> Decision {
+    let Question { frame, ingress, config, .. } = question;
+    let ingress = *ingress;
     if !frame.src.is_station() {
         return Decision::refuse(DropReason::BadSource, ingress);
     }
-    let from_host = ingress == PortId::HOST;
     let host_source = frame.src == config.uplink_mac;
-    if host_source && !from_host {
+    if host_source && ingress != PortId::HOST {
         return Decision::refuse(DropReason::HostSource, ingress);
     }
-    if !tables.port(ingress).is_some_and(|port| port.is_up()) {
+    let Some(port) = tables.port(ingress).filter(Port::is_up) else {
         return Decision::refuse(DropReason::PortDown, ingress);
-    }
+    };
+    let mut decision = Decision { from: port.flags, ..Decision::refuse(DropReason::PortDown, ingress) };
     if frame.dst.is_link_local_group() {
-        return Decision { verdict: link_local(frame, ingress, tables), learn: Learn::Nothing };
+        decision.verdict = link_local(question, tables);
+        return decision;
+    }
+    match enter(question, port.flags, tables, inspect) {
+        Ok(vlan) => decision.vlan = vlan,
+        Err(reason) => {
+            decision.verdict = Verdict::Drop(reason, ingress);
+            return decision;
+        }
     }
     // The uplink's own address is a fact of the port, not a station.
-    let learn = if host_source { Learn::Nothing } else { source(frame, ingress, now, config, tables) };
-    Decision { verdict: destination(frame, ingress, now, config, tables), learn }
+    if !host_source {
+        match source(question, &decision, tables) {
+            Ok(learn) => decision.learn = learn,
+            Err(reason) => {
+                decision.verdict = Verdict::Drop(reason, ingress);
+                return decision;
+            }
+        }
+    }
+    destination(question, &mut decision, tables);
+    decision
 }
 
 /// The protocols of one link stay on it: the host speaks with the wire, and guests with neither.
 #[inline(always)]
-fn link_local(frame: &Frame, ingress: PortId, ports: &impl Ports) -> Verdict {
-    match ingress {
-        PortId::HOST => forward(frame, PortId::UPLINK, ports),
-        PortId::UPLINK => forward(frame, PortId::HOST, ports),
-        guest => Verdict::Drop(DropReason::LinkLocal, guest),
-    }
-}
-
-#[inline(always)]
-fn source(frame: &Frame, ingress: PortId, now: u64, config: &Config, fdb: &impl Fdb) -> Learn {
-    match fdb.station(&frame.source()) {
-        Some(entry) if !entry.is_expired(now, config.ageing) => match entry.port() {
-            port if port == ingress => {
-                let due = now.saturating_sub(entry.last_seen) >= REFRESH_INTERVAL;
-                if due { Learn::Refresh } else { Learn::Nothing }
-            }
-            elsewhere if entry.is_static() => Learn::RefuseStatic(elsewhere),
-            elsewhere => Learn::Move(elsewhere),
-        },
-        _ => Learn::New,
-    }
-}
-
-#[inline(always)]
-fn destination<T: Fdb + Ports>(
-    frame: &Frame,
-    ingress: PortId,
-    now: u64,
-    config: &Config,
-    tables: &T,
-) -> Verdict {
-    if frame.dst.is_group() {
-        return Verdict::Flood(ingress);
-    }
-    let egress = if frame.dst == config.uplink_mac {
-        PortId::HOST
-    } else {
-        match tables.station(&frame.destination()) {
-            Some(entry) if !entry.is_expired(now, config.ageing) => entry.port(),
-            _ => return Verdict::Flood(ingress),
-        }
+fn link_local(question: &Question<'_>, ports: &impl Ports) -> Verdict {
+    let egress = match question.ingress {
+        PortId::HOST => PortId::UPLINK,
+        PortId::UPLINK => PortId::HOST,
+        // Spanning tree's own, which a guest's bridge would send.
+        guest if question.frame.dst.0[5] == 0 => return Verdict::Drop(DropReason::Bpdu, guest),
+        guest => return Verdict::Drop(DropReason::LinkLocal, guest),
     };
-    if egress == ingress {
-        return Verdict::Drop(DropReason::SamePort, ingress);
-    }
-    forward(frame, egress, tables)
-}
-
-#[inline(always)]
-fn forward(frame: &Frame, egress: PortId, ports: &impl Ports) -> Verdict {
     match ports.port(egress) {
-        Some(port) => match leave(frame, &port) {
-            Ok(()) => Verdict::Forward(egress),
-            Err(reason) => Verdict::Drop(reason, egress),
-        },
+        Some(port) if !port.is_up() => Verdict::Drop(DropReason::PortDown, egress),
+        Some(port) if !port.fits(question.frame.frames.longest) => Verdict::Drop(DropReason::TooBig, egress),
+        Some(_) => Verdict::Forward(egress),
         None => Verdict::Drop(DropReason::PortDown, egress),
     }
 }
 
-/// Egress policy: whether a frame, or a flood's copy of it, may leave through this port.
+/// Ingress policy: the frame's VLAN, or why it does not come in.
 #[inline(always)]
-pub fn leave(frame: &Frame, port: &Port) -> Result<(), DropReason> {
-    if !port.is_up() {
-        Err(DropReason::PortDown)
-    } else if !port.fits(frame.length) {
-        Err(DropReason::TooBig)
+fn enter<T: Tables>(
+    question: &Question<'_>,
+    port: PortFlags,
+    tables: &T,
+    inspect: impl FnOnce(Guards) -> Option<DropReason>,
+) -> Result<u16, DropReason> {
+    let Question { frame, ingress, now, config } = question;
+    let mut vlan = 0;
+    if config.filters_vlans() {
+        // No tag, or one of priority only, is the port's own VLAN.
+        vlan = if frame.tag.vid() == 0 { port.pvid() } else { frame.tag.vid() };
+        if vlan == 0 || vlan == 0xfff || tables.membership(vlan, *ingress) == Membership::None {
+            return Err(DropReason::VlanIngress);
+        }
+    }
+    if port.has(PortFlags::INSPECTED)
+        && let Some(reason) = inspect(tables.guards(*ingress))
+    {
+        return Err(reason);
+    }
+    if port.has(PortFlags::RATE_IN) && !tables.may(*ingress, Meter::In, *now, frame.frames.bytes) {
+        return Err(DropReason::RateIn);
+    }
+    Ok(vlan)
+}
+
+/// What the frame teaches about its source, or why that one may not send.
+#[inline(always)]
+fn source<T: Tables>(question: &Question<'_>, decision: &Decision, tables: &T) -> Result<Learn, DropReason> {
+    let Question { frame, ingress, now, config } = question;
+    let port = decision.from;
+    if port.has(PortFlags::NO_LEARNING) && !port.has(PortFlags::LOCKED) {
+        return Ok(Learn::Nothing);
+    }
+    let known = tables.station(&frame.source(decision.vlan));
+    let known = known.filter(|entry| !entry.is_expired(*now, config.ageing));
+    if let Some(entry) = known
+        && entry.port() == *ingress
+    {
+        let due = now.saturating_sub(entry.last_seen) >= REFRESH_INTERVAL;
+        return Ok(if due { Learn::Refresh } else { Learn::Nothing });
+    }
+    if port.has(PortFlags::LOCKED) {
+        return Err(DropReason::Locked);
+    }
+    if config.filters_vlans()
+        && let Some(owner) = tables.station(&frame.source(ANY_VLAN))
+        && owner.port() != *ingress
+    {
+        return Ok(Learn::RefuseStatic(owner.port()));
+    }
+    if let Some(entry) = known {
+        if entry.is_fixed() {
+            return Ok(Learn::RefuseStatic(entry.port()));
+        }
+        if config.flap_moves != 0 && entry.moves(*now, config.flap_window) >= config.flap_moves {
+            return Ok(Learn::RefuseFlap(entry.port()));
+        }
+    }
+    if port.has(PortFlags::QUOTA) && !tables.has_room(*ingress) {
+        return Ok(Learn::RefuseQuota);
+    }
+    Ok(known.map_or(Learn::New, Learn::Move))
+}
+
+/// Writes verdict, spread and tag.
+#[inline(always)]
+fn destination<T: Tables>(question: &Question<'_>, decision: &mut Decision, tables: &T) {
+    let Question { frame, now, config, .. } = question;
+    let egress = if frame.dst.is_group() {
+        let all = frame.dst == crate::Mac::BROADCAST;
+        decision.spread = if all { Spread::Broadcast } else { Spread::Multicast };
+        return flood(question, decision, tables);
+    } else if frame.dst == config.uplink_mac {
+        PortId::HOST
     } else {
-        Ok(())
+        match tables.station(&frame.destination(decision.vlan)) {
+            Some(entry) if !entry.is_expired(*now, config.ageing) => entry.port(),
+            _ => {
+                decision.spread = Spread::Unknown;
+                return flood(question, decision, tables);
+            }
+        }
+    };
+    decision.verdict = match leave(question, decision, egress, tables) {
+        Ok((_, retag)) => {
+            decision.retag = retag;
+            Verdict::Forward(egress)
+        }
+        Err(reason) => Verdict::Drop(reason, egress),
+    };
+}
+
+/// A frame for many, unless its port has sent too many of its kind: then it does not even teach.
+#[inline(always)]
+fn flood<T: Tables>(question: &Question<'_>, decision: &mut Decision, tables: &T) {
+    let Question { frame, ingress, now, .. } = question;
+    decision.verdict = Verdict::Flood(*ingress);
+    if !decision.from.has(PortFlags::STORM) {
+        return;
+    }
+    let (meter, reason) = match decision.spread {
+        Spread::Broadcast => (Meter::Broadcast, DropReason::StormBroadcast),
+        Spread::Multicast => (Meter::Multicast, DropReason::StormMulticast),
+        Spread::Unknown | Spread::One => (Meter::Unknown, DropReason::StormUnknown),
+    };
+    if !tables.may(*ingress, meter, *now, frame.frames.packets) {
+        decision.verdict = Verdict::Drop(reason, *ingress);
+        decision.learn = Learn::Nothing;
+    }
+}
+
+/// Egress policy: whether a frame, or a flood's copy of it, may leave through this port, and with which tag.
+#[inline(always)]
+pub fn leave<T: Tables>(
+    question: &Question<'_>,
+    decision: &Decision,
+    egress: PortId,
+    tables: &T,
+) -> Result<(Port, Retag), DropReason> {
+    let Question { frame, ingress, now, .. } = question;
+    let Some(port) = tables.port(egress).filter(Port::is_up) else { return Err(DropReason::PortDown) };
+    let (from, to) = (decision.from, port.flags);
+    if egress == *ingress && !from.has(PortFlags::HAIRPIN) {
+        return Err(DropReason::SamePort);
+    }
+    if from.has(PortFlags::ISOLATED) && to.has(PortFlags::ISOLATED) {
+        return Err(DropReason::Isolated);
+    }
+    let unwanted = match decision.spread {
+        Spread::One => PortFlags(0),
+        Spread::Unknown => PortFlags::NO_FLOOD,
+        Spread::Multicast => PortFlags::NO_MCAST_FLOOD,
+        Spread::Broadcast => PortFlags::NO_BCAST_FLOOD,
+    };
+    if to.any(unwanted) {
+        return Err(DropReason::NoFlood);
+    }
+    let tag = tag_out(question, decision, egress, tables)?;
+    if !port.fits(frame.frames.longest) {
+        return Err(DropReason::TooBig);
+    }
+    if to.has(PortFlags::RATE_OUT) && !tables.may(egress, Meter::Out, *now, frame.frames.bytes) {
+        return Err(DropReason::RateOut);
+    }
+    Ok((port, tag))
+}
+
+/// With which tag a frame leaves through a port, if it is in its VLAN.
+#[inline(always)]
+pub fn tag_out<T: Tables>(
+    question: &Question<'_>,
+    decision: &Decision,
+    egress: PortId,
+    tables: &T,
+) -> Result<Retag, DropReason> {
+    if !question.config.filters_vlans() {
+        return Ok(Retag::Keep);
+    }
+    match tables.membership(decision.vlan, egress) {
+        Membership::None => Err(DropReason::VlanEgress),
+        membership => {
+            retag(question.frame.tag, membership == Membership::Untagged).ok_or(DropReason::DoubleTag)
+        }
+    }
+}
+
+/// Takes what a frame, or a copy of it, costs the port where it has left.
+#[inline(always)]
+pub fn departed<T: Tables>(question: &Question<'_>, egress: PortId, port: &Port, tables: &mut T) {
+    if port.flags.has(PortFlags::RATE_OUT) {
+        tables.charge(egress, Meter::Out, question.now, question.frame.frames.bytes);
     }
 }
 
@@ -169,31 +362,62 @@ pub struct Report {
     pub from: PortId,
 }
 
-/// Writes down what the frame taught about its source.
+/// Writes down what the frame taught about its source, and what it cost its port.
 #[inline(always)]
-pub fn commit(
-    learn: Learn,
-    station: &FdbKey,
-    ingress: PortId,
-    now: u64,
-    config: &Config,
-    fdb: &mut impl Fdb,
-) -> Option<Report> {
-    let (kind, from) = match learn {
-        Learn::Nothing => return None,
+pub fn commit<T: Tables>(question: &Question<'_>, decision: &Decision, tables: &mut T) -> Option<Report> {
+    let Question { frame, ingress, now, config } = question;
+    charge(question, decision, tables);
+    let station = frame.source(decision.vlan);
+    let report = |kind, from| Some(Report { kind, from });
+    let (kind, entry, from) = match decision.learn {
+        Learn::Nothing => {
+            let bpdu = matches!(decision.verdict, Verdict::Drop(DropReason::Bpdu, _));
+            return if bpdu { report(FdbEventKind::Bpdu, *ingress) } else { None };
+        }
         Learn::Refresh => {
-            fdb.refresh(station, now);
+            tables.refresh(&station, *now);
             return None;
         }
-        Learn::RefuseStatic(owner) => {
-            return Some(Report { kind: FdbEventKind::RefusedStatic, from: owner });
+        Learn::RefuseStatic(owner) => return report(FdbEventKind::RefusedStatic, owner),
+        Learn::RefuseFlap(owner) => return report(FdbEventKind::RefusedFlap, owner),
+        Learn::RefuseQuota => {
+            // Some of its stations may have expired while there is no controller to sweep them away.
+            tables.make_room(config.ageing);
+            return report(FdbEventKind::RefusedQuota, *ingress);
         }
-        Learn::New => (FdbEventKind::Learned, ingress),
-        Learn::Move(from) => (FdbEventKind::Moved, from),
+        Learn::New => (FdbEventKind::Learned, FdbEntry::new(*ingress, FdbFlags::default(), *now), *ingress),
+        Learn::Move(entry) => {
+            (FdbEventKind::Moved, entry.moved(*ingress, *now, config.flap_window), entry.port())
+        }
     };
-    let entry = FdbEntry::new(ingress, FdbFlags::default(), now);
-    match fdb.learn(station, entry, config.ageing) {
-        Ok(()) => Some(Report { kind, from }),
-        Err(Full) => Some(Report { kind: FdbEventKind::RefusedFull, from: ingress }),
+    match tables.learn(&station, entry, config.ageing) {
+        Ok(()) => report(kind, from),
+        Err(Full) => report(FdbEventKind::RefusedFull, *ingress),
+    }
+}
+
+/// What a frame that came in costs. One that was dropped there costs nothing: a storm is not to keep its bucket empty.
+#[inline(always)]
+fn charge<T: Tables>(question: &Question<'_>, decision: &Decision, tables: &mut T) {
+    let Question { frame, ingress, now, .. } = question;
+    if !decision.from.any(PortFlags::STORM.or(PortFlags::RATE_IN)) {
+        return;
+    }
+    if let Verdict::Drop(_, port) = decision.verdict
+        && port == *ingress
+    {
+        return;
+    }
+    if decision.from.has(PortFlags::RATE_IN) {
+        tables.charge(*ingress, Meter::In, *now, frame.frames.bytes);
+    }
+    if decision.from.has(PortFlags::STORM) {
+        let meter = match decision.spread {
+            Spread::One => return,
+            Spread::Unknown => Meter::Unknown,
+            Spread::Multicast => Meter::Multicast,
+            Spread::Broadcast => Meter::Broadcast,
+        };
+        tables.charge(*ingress, meter, *now, frame.frames.packets);
     }
 }

@@ -1,6 +1,9 @@
 //! What the decision knows of a frame, and how it is read.
 
-use crate::{FdbKey, Mac};
+use crate::{
+    FdbKey, Mac,
+    vlan::{Retag, Tag},
+};
 
 /// Bytes of an Ethernet header without tags.
 pub const HEADER: u32 = 14;
@@ -27,31 +30,46 @@ pub struct Frame {
     pub dst: Mac,
     /// Source.
     pub src: Mac,
-    /// The VLAN in which the FDB is asked: 0 while VLAN filtering is off.
-    pub vlan: u16,
-    /// Bytes with L2 header; for a segmented frame those of its longest segment.
-    pub length: u32,
+    /// Its outermost tag; [`Tag::NONE`] while VLAN filtering is off, whatever it has.
+    pub tag: Tag,
+    /// What it is on the wire.
+    pub frames: Segments,
 }
 
 impl Frame {
-    /// Reads the addresses. `None` if there is no whole Ethernet header.
+    /// Reads addresses and, if `tagged` asks for it, the tag. `aside` is the TCI of a tag that the kernel keeps beside the
+    /// frame's bytes. `None` if there is no whole Ethernet header, or no whole tag.
     #[inline(always)]
-    pub fn parse(packet: &impl Packet, length: u32) -> Option<Self> {
-        let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, _, _] = packet.load::<14>(0)?;
-        Some(Self { dst: Mac([d0, d1, d2, d3, d4, d5]), src: Mac([s0, s1, s2, s3, s4, s5]), vlan: 0, length })
+    pub fn parse(packet: &impl Packet, frames: Segments, aside: Option<u16>, tagged: bool) -> Option<Self> {
+        let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, t0, t1] = packet.load::<14>(0)?;
+        let tag = if tagged { tag(packet, u16::from_be_bytes([t0, t1]), aside)? } else { Tag::NONE };
+        Some(Self { dst: Mac([d0, d1, d2, d3, d4, d5]), src: Mac([s0, s1, s2, s3, s4, s5]), tag, frames })
     }
 
-    /// The key of the station that sent it.
+    /// The key of the station that sent it, in its VLAN.
     #[inline(always)]
-    pub const fn source(&self) -> FdbKey {
-        FdbKey { vlan: self.vlan, mac: self.src }
+    pub const fn source(&self, vlan: u16) -> FdbKey {
+        FdbKey { vlan, mac: self.src }
     }
 
     /// The key of the station that it is for.
     #[inline(always)]
-    pub const fn destination(&self) -> FdbKey {
-        FdbKey { vlan: self.vlan, mac: self.dst }
+    pub const fn destination(&self, vlan: u16) -> FdbKey {
+        FdbKey { vlan, mac: self.dst }
     }
+}
+
+/// The outermost tag of a frame whose first EtherType is `first`.
+#[inline(always)]
+fn tag(packet: &impl Packet, first: u16, aside: Option<u16>) -> Option<Tag> {
+    if let Some(tci) = aside {
+        return Some(Tag::new(tci, ether::is_tag(first)));
+    }
+    if !ether::is_tag(first) {
+        return Some(Tag::NONE);
+    }
+    let [c0, c1, t0, t1] = packet.load::<4>(HEADER)?;
+    Some(Tag::new(u16::from_be_bytes([c0, c1]), ether::is_tag(u16::from_be_bytes([t0, t1]))))
 }
 
 /// EtherTypes and where the network header starts.
@@ -69,15 +87,21 @@ pub mod ether {
     /// 802.1ad.
     pub const QINQ: u16 = 0x88a8;
 
+    /// Whether a tag follows.
+    #[inline(always)]
+    pub const fn is_tag(kind: u16) -> bool {
+        kind == VLAN || kind == QINQ
+    }
+
     /// The EtherType after at most two tags, and the offset of what follows it.
     #[inline(always)]
     pub fn network(packet: &impl Packet) -> Option<(u16, u32)> {
         let mut offset = 12;
         let mut kind = u16::from_be_bytes(packet.load(offset)?);
-        if kind == VLAN || kind == QINQ {
+        if is_tag(kind) {
             offset += 4;
             kind = u16::from_be_bytes(packet.load(offset)?);
-            if kind == VLAN || kind == QINQ {
+            if is_tag(kind) {
                 offset += 4;
                 kind = u16::from_be_bytes(packet.load(offset)?);
             }
@@ -112,12 +136,28 @@ pub struct Segments {
 }
 
 impl Segments {
+    /// One frame of so many bytes.
+    #[inline(always)]
+    pub const fn one(length: u32) -> Self {
+        Self { packets: 1, bytes: length as u64, longest: length }
+    }
+
+    /// The same after a change of their tags.
+    #[inline(always)]
+    pub const fn retagged(&self, retag: Retag) -> Self {
+        match retag {
+            Retag::Keep | Retag::Rewrite => *self,
+            Retag::Push => Self { bytes: self.bytes + (self.packets << 2), ..*self },
+            Retag::Pop => Self { bytes: self.bytes - (self.packets << 2), ..*self },
+        }
+    }
+
     /// `length` bytes of one packet, whose payload is to be cut into pieces of `gso_size` bytes (0 for one
     /// that is not). `gso_segs` is 0 for what a guest sends, so the headers are parsed; a tunnel counts by
     /// its outer headers.
     #[inline(always)]
     pub fn of(packet: &impl Packet, length: u32, gso_size: u32) -> Self {
-        let one = Self { packets: 1, bytes: length as u64, longest: length };
+        let one = Self::one(length);
         if gso_size == 0 {
             return one;
         }
@@ -191,8 +231,24 @@ mod tests {
     #[test]
     fn a_short_frame_has_no_facts() {
         let frame = tcp(0);
-        assert!(Frame::parse(&&frame[..13], 13).is_none());
-        let facts = Frame::parse(&&frame[..14], 14).unwrap();
+        assert!(Frame::parse(&&frame[..13], Segments::one(13), None, false).is_none());
+        let facts = Frame::parse(&&frame[..14], Segments::one(14), None, true).unwrap();
         assert_eq!((facts.src, facts.dst), (Mac([2; 6]), Mac([4; 6])));
+    }
+
+    #[test]
+    fn the_outermost_tag_is_found_in_the_frame_and_beside_it() {
+        let mut frame = tcp(0);
+        let read = |frame: &[u8], aside| {
+            Frame::parse(&frame, Segments::one(frame.len() as u32), aside, true).map(|frame| frame.tag)
+        };
+        assert_eq!(read(&frame, None), Some(Tag::NONE));
+        assert_eq!(read(&frame, Some(0xe00a)), Some(Tag::new(10, false)));
+        frame.splice(12..12, [0x81, 0x00, 0x20, 0x14]);
+        assert_eq!(read(&frame, None), Some(Tag::new(20, false)));
+        assert_eq!(read(&frame, Some(10)), Some(Tag::new(10, true)));
+        assert_eq!(read(&frame[..17], None), None, "half a tag");
+        frame.splice(12..12, [0x88, 0xa8, 0x00, 0x1e]);
+        assert_eq!(read(&frame, None), Some(Tag::new(30, true)));
     }
 }

@@ -16,23 +16,28 @@ pub mod fdb;
 pub mod forward;
 pub mod frame;
 pub mod guard;
+pub mod inspect;
 pub mod mac;
 pub mod maps;
 #[cfg(any(test, feature = "model"))]
 pub mod model;
+pub mod policy;
 pub mod port;
 pub mod record;
 #[cfg(test)]
 mod tests;
+pub mod vlan;
 
 pub use config::Config;
 pub use counters::{DropReason, PortCounters, SlowReason};
 pub use event::{FdbEvent, FdbEventKind};
 pub use fdb::{Fdb, FdbEntry, FdbFlags, FdbKey};
-pub use forward::{Decision, Learn, Verdict, commit, decide};
+pub use forward::{Decision, Learn, Question, Tables, Verdict, commit, decide};
 pub use frame::{Frame, Packet};
 pub use mac::Mac;
+pub use policy::{Policies, Policy};
 pub use port::{Port, PortFlags, PortId, Ports};
+pub use vlan::{Vlan, Vlans};
 
 /// Lets user space read these types from maps: they are plain data without implicit padding.
 #[cfg(feature = "user")]
@@ -51,6 +56,10 @@ mod pod {
         crate::FdbKey,
         crate::Port,
         crate::PortCounters,
+        crate::Policy,
+        crate::policy::Source,
+        crate::Vlan,
+        crate::vlan::VlanCounters,
         crate::record::BridgeRecord,
         crate::record::PortRecord,
         crate::maps::constants::NetOffsets

@@ -32,8 +32,23 @@ pub const SIGHTINGS: &str = "SIGHTINGS";
 /// `[0] -> u64` for each CPU: records for which there was no room.
 pub const UNSEEN: &str = "UNSEEN";
 
+/// `[VLAN ID] -> `[`crate::vlan::Vlan`].
+pub const VLANS: &str = "VLANS";
+/// `u32 VLAN ID -> `[`crate::vlan::VlanCounters`] for each CPU, of the VLANs that have members.
+pub const VLAN_COUNTERS: &str = "VLAN_COUNTERS";
+/// `[port number] -> `[`crate::policy::Policy`].
+pub const POLICIES: &str = "POLICIES";
+/// [`crate::policy::Source`]` -> u32`, of those that are allowed.
+pub const SOURCES: &str = "SOURCES";
+/// `[port number] -> ` a `u64` for each [`crate::policy::Meter`].
+pub const METERS: &str = "METERS";
+/// `[port number] -> u64`: stations learned here since the bridge was made, less those that moved away. The programs count.
+pub const LEARNED: &str = "LEARNED";
+/// `[port number] -> u64`: those of [`LEARNED`] that are no more. The controller counts.
+pub const FORGOTTEN: &str = "FORGOTTEN";
+
 /// Every map that is pinned. The load-time constants' `.rodata` is not: it belongs to one program.
-pub const PINNED: [&str; 14] = [
+pub const PINNED: [&str; 21] = [
     PORT_OF,
     PORTS,
     CONFIG,
@@ -48,11 +63,19 @@ pub const PINNED: [&str; 14] = [
     CAPTURE,
     SIGHTINGS,
     UNSEEN,
+    VLANS,
+    VLAN_COUNTERS,
+    POLICIES,
+    SOURCES,
+    METERS,
+    LEARNED,
+    FORGOTTEN,
 ];
 
 /// Those that a bridge of an earlier version may lack. They begin empty, so making them beside the others is all that
 /// its adoption takes.
-pub const ADDED: [&str; 3] = [CAPTURE, SIGHTINGS, UNSEEN];
+pub const ADDED: [&str; 10] =
+    [CAPTURE, SIGHTINGS, UNSEEN, VLANS, VLAN_COUNTERS, POLICIES, SOURCES, METERS, LEARNED, FORGOTTEN];
 
 /// The default number of stations that the table holds.
 pub const DEFAULT_FDB_MAX: u32 = 65_536;

@@ -29,7 +29,7 @@ impl PortId {
     }
 }
 
-/// What is true of a port, as bits.
+/// A port's word: what is true of it, as bits, and its PVID. All of it is written at once, so no frame meets half of a change.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PortFlags(pub u32);
@@ -41,6 +41,59 @@ impl PortFlags {
     pub const XDP: Self = Self(1 << 1);
     /// Can bring in frames with unfinished checksums, so XDP asks [`crate::guard`] first.
     pub const GUARD: Self = Self(1 << 2);
+    /// Its frames teach nothing (`learning off`).
+    pub const NO_LEARNING: Self = Self(1 << 3);
+    /// Unicasts to nobody known do not leave here (`flood off`).
+    pub const NO_FLOOD: Self = Self(1 << 4);
+    /// Multicasts do not leave here (`mcast_flood off`).
+    pub const NO_MCAST_FLOOD: Self = Self(1 << 5);
+    /// Broadcasts do not leave here (`bcast_flood off`).
+    pub const NO_BCAST_FLOOD: Self = Self(1 << 6);
+    /// Frames may leave where they came in (`hairpin on`).
+    pub const HAIRPIN: Self = Self(1 << 7);
+    /// Nothing passes between two such ports (`isolated on`).
+    pub const ISOLATED: Self = Self(1 << 8);
+    /// Only stations that the FDB has here may send (`locked on`).
+    pub const LOCKED: Self = Self(1 << 9);
+    /// The number of its stations is limited.
+    pub const QUOTA: Self = Self(1 << 10);
+    /// Its frames are looked into: see [`crate::policy::Guards`].
+    pub const INSPECTED: Self = Self(1 << 11);
+    /// Floods that it starts are limited.
+    pub const STORM: Self = Self(1 << 12);
+    /// What it brings in is limited.
+    pub const RATE_IN: Self = Self(1 << 13);
+    /// What leaves here is limited.
+    pub const RATE_OUT: Self = Self(1 << 14);
+
+    /// The part of the word that the operator says and [`crate::policy::Policy`] keeps: all but what is true of the device.
+    pub const POLICY: Self = Self(!(Self::UP.0 | Self::XDP.0 | Self::GUARD.0));
+
+    const PVID_SHIFT: u32 = 20;
+
+    /// The VLAN of frames that come in without a tag; 0 for none: they are dropped while VLAN filtering is on.
+    #[inline(always)]
+    pub const fn pvid(self) -> u16 {
+        (self.0 >> Self::PVID_SHIFT) as u16
+    }
+
+    /// With this PVID, of which 12 bits are kept.
+    pub const fn with_pvid(self, vid: u16) -> Self {
+        let rest = self.0 & !(0xfff << Self::PVID_SHIFT);
+        Self(rest | ((vid & 0xfff) as u32) << Self::PVID_SHIFT)
+    }
+
+    /// Some bit of `other` is set.
+    #[inline(always)]
+    pub const fn any(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// The bits of both.
+    #[inline(always)]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
 
     /// All bits of `other` are set.
     #[inline(always)]

@@ -2,10 +2,10 @@
 
 use bridge_common::{
     DropReason, FdbEvent, FdbEventKind, FdbKey, PortCounters, PortId, SlowReason, event::EVENTS_PER_SECOND,
-    forward::Report, frame::Segments,
+    forward::Report, frame::Segments, vlan::VlanCounters,
 };
 
-use crate::maps::{COUNTERS, EVENT_BUDGET, EVENTS};
+use crate::maps::{COUNTERS, EVENT_BUDGET, EVENTS, VLAN_COUNTERS};
 
 #[inline(always)]
 fn counters(port: PortId) -> Option<&'static mut PortCounters> {
@@ -40,6 +40,34 @@ pub fn dropped(port: PortId, reason: DropReason, frames: &Segments) {
     }
 }
 
+#[inline(always)]
+fn vlan_counters(vlan: u16) -> Option<&'static mut VlanCounters> {
+    // SAFETY: as above. VLANs without members have no element.
+    VLAN_COUNTERS.get_ptr_mut(vlan as u32).map(|counters| unsafe { &mut *counters })
+}
+
+/// A frame came in that is of this VLAN; 0 is none.
+#[inline(always)]
+pub fn received_in(vlan: u16, frames: &Segments) {
+    if vlan != 0
+        && let Some(counters) = vlan_counters(vlan)
+    {
+        counters.rx_packets += frames.packets;
+        counters.rx_bytes += frames.bytes;
+    }
+}
+
+/// A frame of this VLAN, or a copy of one, went out.
+#[inline(always)]
+pub fn sent_in(vlan: u16, frames: &Segments) {
+    if vlan != 0
+        && let Some(counters) = vlan_counters(vlan)
+    {
+        counters.tx_packets += frames.packets;
+        counters.tx_bytes += frames.bytes;
+    }
+}
+
 /// XDP leaves a frame to TC.
 #[inline(always)]
 pub fn slowed(port: PortId, reason: SlowReason) {
@@ -65,8 +93,12 @@ pub fn reported(report: &Report, key: &FdbKey, port: PortId, now: u64) {
         FdbEventKind::Moved => counters.moved += 1,
         FdbEventKind::RefusedFull => counters.refused_full += 1,
         FdbEventKind::RefusedStatic => counters.refused_static += 1,
+        FdbEventKind::RefusedQuota => counters.refused_quota += 1,
+        FdbEventKind::RefusedFlap => counters.refused_flap += 1,
+        // A drop has its counter.
+        FdbEventKind::Bpdu => {}
     }
-    if !within_budget(port, now) {
+    if !within_budget(port, report.kind, now) {
         counters.events_suppressed += 1;
         return;
     }
@@ -78,7 +110,7 @@ pub fn reported(report: &Report, key: &FdbKey, port: PortId, now: u64) {
 
 /// Two CPUs may both take the last of a budget; it is a budget, not a promise.
 #[inline(always)]
-fn within_budget(port: PortId, now: u64) -> bool {
+fn within_budget(port: PortId, kind: FdbEventKind, now: u64) -> bool {
     let Some(budget) = EVENT_BUDGET.get_ptr_mut(port.index()) else { return false };
     let second = now / 1_000_000_000;
     // SAFETY: aligned words of an array element.
@@ -86,6 +118,13 @@ fn within_budget(port: PortId, now: u64) -> bool {
         if (*budget).second != second {
             (*budget).second = second;
             (*budget).used = 0;
+            (*budget).refusals = 0;
+        }
+        if kind.is_refusal() {
+            (*budget).refusals += 1;
+            if (*budget).refusals > 1 {
+                return false;
+            }
         }
         (*budget).used += 1;
         (*budget).used <= EVENTS_PER_SECOND as u64

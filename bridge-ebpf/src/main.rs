@@ -12,14 +12,21 @@
 //! kind of context, in `packet.rs`.
 #![no_std]
 #![no_main]
+// Inline assembly is stable for many targets and not for this one.
+#![feature(asm_experimental_arch)]
 // The program macros emit functions without the comments that stand here.
 #![allow(missing_docs)]
 
 mod account;
+mod atomic;
 mod capture;
+mod flood;
+mod looking;
 mod maps;
 mod packet;
+mod policies;
 mod tables;
+mod tag;
 mod tc;
 mod xdp;
 mod xmit;

@@ -2,15 +2,18 @@
 
 use aya_ebpf::{
     Global,
+    bindings::BPF_F_NO_PREALLOC,
     macros::map,
-    maps::{Array, DevMap, HashMap, PerCpuArray, PerfEventByteArray, RingBuf},
+    maps::{Array, DevMap, HashMap, PerCpuArray, PerCpuHashMap, PerfEventByteArray, RingBuf},
 };
 use bridge_common::{
     Config, FdbEntry, FdbKey, Port, PortCounters,
     capture::Capture,
     maps::{DEFAULT_FDB_MAX, EVENT_RING_BYTES, constants::NetOffsets},
+    policy::{MAX_SOURCES, Meter, Policy, Source},
     port::MAX_PORTS,
     record::{BridgeRecord, PortRecord},
+    vlan::{MAX_VLANS, Vlan, VlanCounters},
 };
 
 #[map]
@@ -40,6 +43,8 @@ pub static EVENTS: RingBuf = RingBuf::with_byte_size(EVENT_RING_BYTES, 0);
 pub struct Budget {
     pub second: u64,
     pub used: u64,
+    /// Of them, what tells of something that was not allowed.
+    pub refusals: u64,
 }
 
 #[map]
@@ -70,6 +75,29 @@ pub static SIGHTINGS: PerfEventByteArray = PerfEventByteArray::new(0);
 /// For each CPU its own, since this target has no atomic addition.
 #[map]
 pub static UNSEEN: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+#[map]
+pub static VLANS: Array<Vlan> = Array::with_max_entries(MAX_VLANS, 0);
+
+/// Most bridges have few VLANs or none, and machines many CPUs: elements are made by the controller, with the VLAN.
+#[map]
+pub static VLAN_COUNTERS: PerCpuHashMap<u32, VlanCounters> =
+    PerCpuHashMap::with_max_entries(MAX_VLANS, BPF_F_NO_PREALLOC);
+
+#[map]
+pub static POLICIES: Array<Policy> = Array::with_max_entries(MAX_PORTS, 0);
+
+#[map]
+pub static SOURCES: HashMap<Source, u32> = HashMap::with_max_entries(MAX_SOURCES, BPF_F_NO_PREALLOC);
+
+#[map]
+pub static METERS: Array<[u64; Meter::COUNT]> = Array::with_max_entries(MAX_PORTS, 0);
+
+#[map]
+pub static LEARNED: Array<u64> = Array::with_max_entries(MAX_PORTS, 0);
+
+#[map]
+pub static FORGOTTEN: Array<u64> = Array::with_max_entries(MAX_PORTS, 0);
 
 /// The controller's own, which no program reads: see `bridge_common::record`.
 #[map]

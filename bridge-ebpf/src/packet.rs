@@ -17,22 +17,25 @@ impl Window {
     pub fn length(&self) -> u32 {
         (self.end - self.start) as u32
     }
-}
 
-impl Packet for Window {
+    /// Where the `N` bytes at `offset` are, if the frame has them.
     #[inline(always)]
-    fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+    pub fn at<const N: usize>(&self, offset: u32) -> Option<*mut [u8; N]> {
         const { assert!(N >= 2) };
         // Below the verifier's MAX_PACKET_OFF, or it loses track of the pointer.
         if offset > 0x3fff {
             return None;
         }
         let at = self.start + offset as usize;
-        if at + N > self.end {
-            return None;
-        }
-        // SAFETY: `at .. at + N` lies within the frame, and an array of bytes has no alignment.
-        Some(unsafe { (at as *const [u8; N]).read() })
+        if at + N > self.end { None } else { Some(at as *mut [u8; N]) }
+    }
+}
+
+impl Packet for Window {
+    #[inline(always)]
+    fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        // SAFETY: within the frame, and an array of bytes has no alignment.
+        self.at(offset).map(|bytes| unsafe { bytes.read() })
     }
 }
 

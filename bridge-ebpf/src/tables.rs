@@ -7,11 +7,15 @@ use aya_ebpf::{
     helpers::{bpf_for_each_map_elem, bpf_map_delete_elem},
 };
 use bridge_common::{
-    Fdb, FdbEntry, FdbKey, Port, PortId, Ports,
+    Fdb, FdbEntry, FdbKey, Port, PortId, Ports, Vlans,
     fdb::{Full, RECLAIM_ENOUGH, RECLAIM_INTERVAL},
+    vlan::{Membership, PortSet},
 };
 
-use crate::maps::{FDB, PORTS, RECLAIM, Reclaim, now};
+use crate::{
+    atomic,
+    maps::{FDB, LEARNED, PORTS, RECLAIM, Reclaim, VLANS, now},
+};
 
 /// The BPF maps.
 pub struct Tables;
@@ -20,6 +24,26 @@ impl Ports for Tables {
     #[inline(always)]
     fn port(&self, id: PortId) -> Option<Port> {
         PORTS.get(id.index()).copied()
+    }
+}
+
+impl Vlans for Tables {
+    #[inline(always)]
+    fn membership(&self, vid: u16, id: PortId) -> Membership {
+        let Some(vlan) = VLANS.get_ptr(vid as u32) else { return Membership::None };
+        let (word, bit) = PortSet::place(id);
+        // SAFETY: aligned words of an array element, and `word` is below 4.
+        let [members, untagged] = unsafe {
+            [&raw const (*vlan).members, &raw const (*vlan).untagged]
+                .map(|set| set.cast::<u64>().add(word).read_volatile())
+        };
+        if members & bit == 0 {
+            Membership::None
+        } else if untagged & bit != 0 {
+            Membership::Untagged
+        } else {
+            Membership::Tagged
+        }
     }
 }
 
@@ -46,6 +70,11 @@ impl Fdb for Tables {
     }
 
     #[inline(always)]
+    fn make_room(&mut self, ageing: u64) -> bool {
+        reclaim(ageing)
+    }
+
+    #[inline(always)]
     fn learn(&mut self, key: &FdbKey, entry: FdbEntry, ageing: u64) -> Result<(), Full> {
         match FDB.get_ptr_mut(key) {
             Some(known) => {
@@ -64,7 +93,12 @@ fn overwrite(known: *mut FdbEntry, entry: FdbEntry) {
     unsafe {
         let place = (&raw const (*known).place).read_volatile();
         // The controller may have made it static since the decision.
-        if !(FdbEntry { place, last_seen: 0 }).is_static() {
+        let old = FdbEntry { place, last_seen: 0 };
+        if !old.is_static() {
+            if old.port() != entry.port() {
+                count_station(old.port(), -1);
+                count_station(entry.port(), 1);
+            }
             (&raw mut (*known).last_seen).write_volatile(entry.last_seen);
             (&raw mut (*known).place).write_volatile(entry.place);
         }
@@ -76,9 +110,21 @@ fn insert(key: &FdbKey, entry: &FdbEntry, ageing: u64) -> Result<(), Full> {
     const EEXIST: i32 = -17;
     // NOEXIST: if another CPU or the controller was faster, its entry stands and the next frame sees it.
     match FDB.insert(key, entry, BPF_NOEXIST as u64) {
-        Ok(()) | Err(EEXIST) => Ok(()),
-        Err(_) if reclaim(ageing) => FDB.insert(key, entry, BPF_NOEXIST as u64).map_err(|_| Full),
-        Err(_) => Err(Full),
+        Ok(()) => {}
+        Err(EEXIST) => return Ok(()),
+        Err(_) if reclaim(ageing) => FDB.insert(key, entry, BPF_NOEXIST as u64).map_err(|_| Full)?,
+        Err(_) => return Err(Full),
+    }
+    count_station(entry.port(), 1);
+    Ok(())
+}
+
+/// Notes that a port has one learned station more, or less.
+#[inline(always)]
+fn count_station(port: PortId, change: i64) {
+    if let Some(count) = LEARNED.get_ptr_mut(port.index()) {
+        // SAFETY: an aligned word of an array element, which lives as long as the map.
+        unsafe { atomic::add(count, change as u64) };
     }
 }
 
@@ -131,9 +177,10 @@ extern "C" fn free_if_expired(
         let reclaim = (*search).reclaim;
         (*reclaim).visited += 1;
         if (*entry).is_expired((*search).now, (*search).ageing) {
-            let copy = *key;
+            let (copy, port) = (*key, (*entry).port());
             if bpf_map_delete_elem(map, (&raw const copy).cast()) == 0 {
                 (*reclaim).freed += 1;
+                count_station(port, -1);
             }
         }
         ((*reclaim).freed >= RECLAIM_ENOUGH || (*reclaim).visited >= RECLAIM_VISITS) as c_long

@@ -1,34 +1,35 @@
 //! From verdict to action in TC, which sees every frame whole: segments uncut, checksums as promised.
 
-use core::ffi::{c_long, c_void};
-
 use aya_ebpf::{
-    EbpfContext as _,
     bindings::{BPF_F_INGRESS, TC_ACT_SHOT, TC_ACT_UNSPEC},
-    helpers::{bpf_clone_redirect, bpf_loop, bpf_redirect},
+    helpers::bpf_redirect,
     programs::TcContext,
 };
 use bridge_common::{
-    Config, DropReason, Frame, Port, PortId, Verdict,
+    Decision, DropReason, Frame, Port, PortId, Question, Verdict,
     capture::{Path, Sight},
     commit, decide,
-    forward::leave,
+    forward::departed,
     frame::Segments,
     maps::OWN_TAG,
     port::Ports as _,
+    vlan::Retag,
 };
 
 use crate::{
     account, capture,
+    flood::flood,
+    looking,
     maps::{CONFIG, PORT_OF, now},
     packet::Buffer,
     tables::Tables,
+    tag::{Whole, aside},
 };
 
 /// Not ours to decide: the next program, then the stack or the wire.
 pub const LET_THROUGH: i32 = TC_ACT_UNSPEC;
 /// Ends here.
-const CONSUME: i32 = TC_ACT_SHOT;
+pub const CONSUME: i32 = TC_ACT_SHOT;
 
 /// `skb->pkt_type` of the host's own multicast that loops back (`dev_loopback_xmit`).
 const PACKET_LOOPBACK: u32 = 5;
@@ -68,7 +69,7 @@ fn untag(ctx: &TcContext) -> bool {
 }
 
 #[inline(always)]
-fn set_tag(ctx: &TcContext, tag: u16) {
+pub fn set_tag(ctx: &TcContext, tag: u16) {
     // SAFETY: tc programs may write this field (`tc_cls_act_is_valid_access`).
     unsafe { (*ctx.skb.skb).tc_index = tag as u32 };
 }
@@ -106,19 +107,20 @@ fn segments(ctx: &TcContext) -> Segments {
 #[inline(always)]
 pub fn forward(ctx: &TcContext, ingress: PortId) -> i32 {
     let frames = segments(ctx);
+    // The verifier wants to see it asked; an array has its first element.
+    let Some(config) = CONFIG.get(0) else { return no_port(ctx) };
     account::received(ingress, &frames);
-    let Some(frame) = Frame::parse(&Buffer::new(ctx), frames.longest) else {
+    let parsed = Frame::parse(&Buffer::new(ctx), frames, aside(ctx), config.filters_vlans());
+    let Some(frame) = parsed else {
         account::dropped(ingress, DropReason::Malformed, &frames);
         capture::show_buffer(ctx, Sight::dropped(ingress, ingress, Path::Tc, DropReason::Malformed));
         return CONSUME;
     };
-    // The verifier wants to see it asked; an array has its first element.
-    let Some(config) = CONFIG.get(0) else { return no_port(ctx) };
-    let now = now();
-    let decision = decide(&frame, ingress, now, config, &Tables);
-    let station = frame.source();
-    if let Some(report) = commit(decision.learn, &station, ingress, now, config, &mut Tables) {
-        account::reported(&report, &station, ingress, now);
+    let question = Question { frame, ingress, now: now(), config };
+    let decision = decide(&question, &Tables, |guards| looking::buffer(ctx, &frame, ingress, guards));
+    account::received_in(decision.vlan, &frames);
+    if let Some(report) = commit(&question, &decision, &mut Tables) {
+        account::reported(&report, &frame.source(decision.vlan), ingress, question.now);
     }
     match decision.verdict {
         Verdict::Drop(reason, port) => {
@@ -126,115 +128,51 @@ pub fn forward(ctx: &TcContext, ingress: PortId) -> i32 {
             capture::show_buffer(ctx, Sight::dropped(ingress, port, Path::Tc, reason));
             CONSUME
         }
-        Verdict::Forward(egress) => send(ctx, ingress, egress, &frames),
-        Verdict::Flood(_) => flood(ctx, ingress, &frame, config, &frames),
+        Verdict::Forward(egress) => send(ctx, &question, &decision, egress),
+        Verdict::Flood(_) => flood(ctx, &question, &decision),
     }
 }
 
 /// The original goes out of one port.
 #[inline(always)]
-fn send(ctx: &TcContext, ingress: PortId, egress: PortId, frames: &Segments) -> i32 {
+fn send(ctx: &TcContext, question: &Question<'_>, decision: &Decision, egress: PortId) -> i32 {
+    let Some(port) = Tables.port(egress) else { return no_port(ctx) };
+    let ingress = question.ingress;
+    if decision.retag != Retag::Keep {
+        let tag = Whole::of(ctx);
+        if !tag.become_(tag.after(decision.retag, decision.vlan), ctx) {
+            account::dropped(egress, DropReason::Retag, &question.frame.frames);
+            capture::show_buffer(ctx, Sight::dropped(ingress, egress, Path::Tc, DropReason::Retag));
+            return CONSUME;
+        }
+    }
     capture::show_buffer(ctx, Sight::forwarded(ingress, egress, Path::Tc));
+    sent(question, decision, egress, &port, decision.retag);
     if is_straight(ingress, egress) {
-        account::sent(egress, frames);
         return LET_THROUGH;
     }
-    let Some(port) = Tables.port(egress) else { return no_port(ctx) };
-    account::sent(egress, frames);
     // SAFETY: a helper that only notes the target.
     unsafe { bpf_redirect(port.ifindex, route(ctx, egress)) as i32 }
 }
 
+/// Counts what left, and takes what it costs.
+#[inline(always)]
+pub fn sent(question: &Question<'_>, decision: &Decision, egress: PortId, port: &Port, retag: Retag) {
+    let frames = question.frame.frames.retagged(retag);
+    account::sent(egress, &frames);
+    account::sent_in(decision.vlan, &frames);
+    departed(question, egress, port, &mut Tables);
+}
+
 /// Between host and wire the kernel's own way is the right one.
 #[inline(always)]
-fn is_straight(ingress: PortId, egress: PortId) -> bool {
+pub fn is_straight(ingress: PortId, egress: PortId) -> bool {
     !ingress.is_guest() && !egress.is_guest()
 }
 
 /// Tags what will meet another program of ours at the uplink, and gives the redirect's flags.
 #[inline(always)]
-fn route(ctx: &TcContext, egress: PortId) -> u64 {
+pub fn route(ctx: &TcContext, egress: PortId) -> u64 {
     set_tag(ctx, if egress.is_guest() { 0 } else { OWN_TAG });
     if egress == PortId::HOST { BPF_F_INGRESS as u64 } else { 0 }
-}
-
-/// What one copy of a flood needs to know, for the callback of `bpf_loop`. A plain loop over all ports would
-/// have the verifier walk every path through every iteration.
-struct Flood {
-    ctx: *const TcContext,
-    ingress: PortId,
-    frame: Frame,
-    frames: Segments,
-}
-
-/// A copy for every port but the frame's own.
-#[inline(always)]
-fn flood(ctx: &TcContext, ingress: PortId, frame: &Frame, config: &Config, frames: &Segments) -> i32 {
-    capture::show_buffer(ctx, Sight::flooded(ingress, Path::Tc));
-    let mut flood = Flood { ctx, ingress, frame: *frame, frames: *frames };
-    // SAFETY: the callback has the signature that the helper calls, and the context outlives the call.
-    unsafe {
-        bpf_loop(config.ports_end as u32, copy as *mut c_void, (&raw mut flood).cast(), 0);
-    }
-    set_tag(ctx, 0);
-    straight_rest(ctx, ingress, frame, frames)
-}
-
-/// One copy of a flood. A port that is down takes no part in it, as in the Linux bridge.
-extern "C" fn copy(index: u32, flood: *const Flood) -> c_long {
-    // SAFETY: the caller's context, alive for as long as its loop.
-    let Flood { ctx, ingress, frame, frames } = unsafe { &*flood };
-    // SAFETY: as above.
-    let ctx = unsafe { &**ctx };
-    let egress = PortId(index as u16);
-    if egress == *ingress || is_straight(*ingress, egress) {
-        return 0;
-    }
-    let Some(port) = Tables.port(egress).filter(Port::is_up) else { return 0 };
-    if let Err(reason) = leave(frame, &port) {
-        account::dropped(egress, reason, frames);
-        capture::show_buffer(ctx, departure(*ingress, egress, Err(reason)));
-        return 0;
-    }
-    let flags = route(ctx, egress);
-    // SAFETY: the context is the kernel's; no pointer into the frame is kept across the call.
-    let outcome = unsafe { bpf_clone_redirect(ctx.as_ptr().cast(), port.ifindex, flags) };
-    // Positive is NET_XMIT_DROP and the like from the device's queue.
-    let outcome = if outcome == 0 {
-        account::sent(egress, frames);
-        Ok(())
-    } else {
-        account::dropped(egress, DropReason::Redirect, frames);
-        Err(DropReason::Redirect)
-    };
-    capture::show_buffer(ctx, departure(*ingress, egress, outcome));
-    0
-}
-
-#[inline(always)]
-fn departure(ingress: PortId, egress: PortId, outcome: Result<(), DropReason>) -> Sight {
-    Sight::copy(ingress, egress, Path::Tc, outcome)
-}
-
-/// What is left of the original after a flood: host and wire hand it to each other, a guest's is used up.
-#[inline(always)]
-fn straight_rest(ctx: &TcContext, ingress: PortId, frame: &Frame, frames: &Segments) -> i32 {
-    let egress = match ingress {
-        PortId::HOST => PortId::UPLINK,
-        PortId::UPLINK => PortId::HOST,
-        _ => return CONSUME,
-    };
-    let Some(port) = Tables.port(egress) else { return CONSUME };
-    let outcome = leave(frame, &port);
-    capture::show_buffer(ctx, departure(ingress, egress, outcome));
-    match outcome {
-        Ok(()) => {
-            account::sent(egress, frames);
-            LET_THROUGH
-        }
-        Err(reason) => {
-            account::dropped(egress, reason, frames);
-            CONSUME
-        }
-    }
 }

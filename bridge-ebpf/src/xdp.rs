@@ -4,19 +4,21 @@
 
 use aya_ebpf::{bindings::xdp_action, helpers::bpf_xdp_get_buff_len, programs::XdpContext};
 use bridge_common::{
-    Config, Decision, DropReason, Frame, Port, PortFlags, PortId, SlowReason, Verdict,
+    Config, Decision, DropReason, Frame, Port, PortFlags, PortId, Question, SlowReason, Verdict,
     capture::{Path, Sight},
     commit, decide,
+    forward::departed,
     frame::Segments,
     guard,
     port::{LINK_OVERHEAD, Ports as _},
 };
 
 use crate::{
-    account, capture,
+    account, capture, looking,
     maps::{CONFIG, DEVICES, PORT_OF, guard_is_on, now},
     packet::Window,
     tables::Tables,
+    tag::retag_xdp,
 };
 
 #[inline(always)]
@@ -51,16 +53,16 @@ fn take(ctx: &XdpContext, ingress: PortId, port: &Port, config: &Config) -> Resu
     if length > port.mtu.saturating_add(LINK_OVERHEAD) {
         return Err(SlowReason::TooLong);
     }
-    let frames = Segments { packets: 1, bytes: length as u64, longest: length };
-    let Some(frame) = Frame::parse(&window, length) else {
+    let frames = Segments::one(length);
+    let Some(frame) = Frame::parse(&window, frames, None, config.filters_vlans()) else {
         account::received(ingress, &frames);
         account::dropped(ingress, DropReason::Malformed, &frames);
         let reason = DropReason::Malformed;
         capture::show_window(ctx, Sight::dropped(ingress, ingress, Path::Xdp, reason));
         return Ok(xdp_action::XDP_DROP);
     };
-    let now = now();
-    let decision = decide(&frame, ingress, now, config, &Tables);
+    let question = Question { frame, ingress, now: now(), config };
+    let decision = decide(&question, &Tables, |guards| looking::window(ctx, &frame, ingress, guards));
     let (action, sight) = match decision.verdict {
         Verdict::Drop(reason, egress) => {
             account::dropped(egress, reason, &frames);
@@ -68,38 +70,48 @@ fn take(ctx: &XdpContext, ingress: PortId, port: &Port, config: &Config) -> Resu
         }
         Verdict::Flood(_) => return Err(SlowReason::Flood),
         Verdict::Forward(PortId::HOST) => return Err(SlowReason::ToHost),
-        Verdict::Forward(egress) => {
-            (redirect(&window, port, egress, &frames)?, Sight::forwarded(ingress, egress, Path::Xdp))
-        }
+        Verdict::Forward(egress) => redirect(ctx, &window, port, egress, &question, &decision)?,
     };
     account::received(ingress, &frames);
-    learn(&decision, &frame, ingress, now, config);
+    account::received_in(decision.vlan, &frames);
+    if let Some(report) = commit(&question, &decision, &mut Tables) {
+        account::reported(&report, &frame.source(decision.vlan), ingress, question.now);
+    }
     capture::show_window(ctx, sight);
     Ok(action)
 }
 
+/// Sends a frame out of a port. It may be left to TC as long as nothing about it has changed.
 #[inline(always)]
-fn redirect(window: &Window, from: &Port, to: PortId, frames: &Segments) -> Result<u32, SlowReason> {
-    if !Tables.port(to).is_some_and(|port| port.flags.has(PortFlags::XDP)) {
-        return Err(SlowReason::ToTc);
-    }
+fn redirect(
+    ctx: &XdpContext,
+    window: &Window,
+    from: &Port,
+    to: PortId,
+    question: &Question<'_>,
+    decision: &Decision,
+) -> Result<(u32, Sight), SlowReason> {
+    let port = Tables.port(to).filter(|port| port.flags.has(PortFlags::XDP)).ok_or(SlowReason::ToTc)?;
     if guard_is_on() && from.flags.has(PortFlags::GUARD) {
         guard::prove(window)?;
     }
     // The slot is empty for the moment between a port's facts and its device: TC knows the way.
+    DEVICES.get(to.index()).ok_or(SlowReason::ToTc)?;
+    if !retag_xdp(ctx, decision.retag, decision.vlan) {
+        return Err(SlowReason::Retag);
+    }
+    let (ingress, frames) = (question.ingress, question.frame.frames.retagged(decision.retag));
     match DEVICES.redirect(to.index(), 0) {
         Ok(action) => {
-            account::sent(to, frames);
-            Ok(action)
+            account::sent(to, &frames);
+            account::sent_in(decision.vlan, &frames);
+            departed(question, to, &port, &mut Tables);
+            Ok((action, Sight::forwarded(ingress, to, Path::Xdp)))
         }
-        Err(_) => Err(SlowReason::ToTc),
-    }
-}
-
-#[inline(always)]
-fn learn(decision: &Decision, frame: &Frame, ingress: PortId, now: u64, config: &Config) {
-    let station = frame.source();
-    if let Some(report) = commit(decision.learn, &station, ingress, now, config, &mut Tables) {
-        account::reported(&report, &station, ingress, now);
+        // It was emptied in this very moment.
+        Err(_) => {
+            account::dropped(to, DropReason::Redirect, &frames);
+            Ok((xdp_action::XDP_DROP, Sight::dropped(ingress, to, Path::Xdp, DropReason::Redirect)))
+        }
     }
 }

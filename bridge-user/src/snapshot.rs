@@ -175,6 +175,7 @@ pub mod tests {
                 ageing: 300_000_000_000,
                 uplink_mac: Mac([0x52, 0x54, 0, 0x12, 0x34, 0x56]),
                 ports_end: 4,
+                ..Config::default()
             },
             fdb_max: 65_536,
             ports: vec![

@@ -187,6 +187,10 @@ fn strip(value: &mut Value) {
         Value::Object(members) => {
             members.retain(|key, _| !VOLATILE.contains(&key.as_str()));
             members.values_mut().for_each(strip);
+            // A device is "unknown" until the first event of its link, whoever causes it (`rfc2863_policy`), and works all the same.
+            if let Some(state) = members.get_mut("operstate").filter(|state| *state == "UNKNOWN") {
+                *state = "UP".into();
+            }
         }
         Value::Array(items) => items.iter_mut().for_each(strip),
         _ => {}

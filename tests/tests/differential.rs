@@ -6,8 +6,7 @@
 use std::{env, fs};
 
 use bridge_common::{
-    DropReason, FdbEvent, FdbKey, PortCounters, PortId, SlowReason, Verdict, decide,
-    frame::{Frame, Segments},
+    DropReason, FdbEvent, FdbKey, PortCounters, PortId, SlowReason,
     maps::programs,
     model::{
         Action, Arrival, Model, Program,
@@ -174,11 +173,7 @@ fn possible(model: &Model, arrival: &Arrival) -> Option<Arrival> {
     if arrival.bytes.len() < least {
         return None;
     }
-    let longest = Segments::of(&arrival.bytes.as_slice(), arrival.length(), arrival.gso_size).longest;
-    let frame = Frame::parse(&arrival.bytes.as_slice(), longest)?;
-    if let Some(ingress) = model.ingress(&arrival)
-        && decide(&frame, ingress, model.now, &model.config, model).verdict == Verdict::Flood(ingress)
-    {
+    if model.floods(&arrival) {
         arrival.gso_size = 0;
     }
     Some(arrival)

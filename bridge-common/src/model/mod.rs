@@ -16,13 +16,16 @@ use std::{
     vec::Vec,
 };
 
-pub use run::{Action, Arrival, Done, Program};
+pub use run::{Action, Arrival, Done, Program, Sent};
 
 use crate::{
-    Config, Fdb, FdbEntry, FdbEvent, FdbKey, Mac, Port, PortCounters, PortFlags, PortId, Ports,
+    Config, Fdb, FdbEntry, FdbEvent, FdbEventKind, FdbKey, Mac, Policies, Policy, Port, PortCounters,
+    PortFlags, PortId, Ports, Vlan, Vlans,
     event::EVENTS_PER_SECOND,
     fdb::{Full, RECLAIM_ENOUGH, RECLAIM_INTERVAL},
+    policy::{Guards, Meter, Source},
     port::MAX_PORTS,
+    vlan::{Membership, VlanCounters},
 };
 
 /// A bridge.
@@ -48,10 +51,22 @@ pub struct Model {
     pub capacity: usize,
     /// What was counted.
     pub counters: BTreeMap<PortId, PortCounters>,
+    /// The VLANs that have members.
+    pub vlans: BTreeMap<u16, Vlan>,
+    /// What was counted for each of them.
+    pub vlan_counters: BTreeMap<u16, VlanCounters>,
+    /// What the ports are allowed.
+    pub policies: BTreeMap<PortId, Policy>,
+    /// The addresses that they may use.
+    pub sources: BTreeSet<Source>,
+    /// Their buckets.
+    pub meters: BTreeMap<(PortId, u32), u64>,
+    /// Learned stations that each port has.
+    pub learned: BTreeMap<PortId, i64>,
     /// What was reported.
     pub events: Vec<FdbEvent>,
-    /// The second in which a port reported last, and how often in it.
-    budgets: BTreeMap<PortId, (u64, u32)>,
+    /// The second in which a port reported last, how often in it, and how often of what was not allowed.
+    budgets: BTreeMap<PortId, (u64, u32, u32)>,
     last_reclaim: u64,
 }
 
@@ -61,7 +76,12 @@ impl Model {
         let port = Port { ifindex: uplink, mtu: 1500, flags: PortFlags::UP };
         Self {
             now,
-            config: Config { ageing: 300_000_000_000, uplink_mac, ports_end: PortId::FIRST_GUEST.0 },
+            config: Config {
+                ageing: 300_000_000_000,
+                uplink_mac,
+                ports_end: PortId::FIRST_GUEST.0,
+                ..Config::default()
+            },
             guard: true,
             ports: [(PortId::HOST, port), (PortId::UPLINK, port)].into(),
             port_of: [(uplink, PortId::UPLINK)].into(),
@@ -70,6 +90,12 @@ impl Model {
             stations: BTreeMap::new(),
             capacity,
             counters: BTreeMap::new(),
+            vlans: BTreeMap::new(),
+            vlan_counters: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            sources: BTreeSet::new(),
+            meters: BTreeMap::new(),
+            learned: BTreeMap::new(),
             events: Vec::new(),
             budgets: BTreeMap::new(),
             last_reclaim: 0,
@@ -81,6 +107,32 @@ impl Model {
         self.ports.insert(id, port);
         self.port_of.insert(port.ifindex, id);
         self.config.ports_end = self.config.ports_end.max(id.0 + 1);
+    }
+
+    /// Gives a port a policy, and its word the bits that follow from it.
+    pub fn set_policy(&mut self, id: PortId, policy: Policy) {
+        let policy = policy.settled();
+        let port = self.ports.entry(id).or_default();
+        port.flags = PortFlags(port.flags.0 & !PortFlags::POLICY.0).or(policy.flags);
+        self.policies.insert(id, policy);
+    }
+
+    /// Writes an entry as the operator or the test does, and counts it.
+    pub fn put(&mut self, key: FdbKey, entry: FdbEntry) {
+        self.drop_station(&key);
+        if !entry.is_static() {
+            *self.learned.entry(entry.port()).or_default() += 1;
+        }
+        self.stations.insert(key, entry);
+    }
+
+    /// Deletes an entry, and counts that.
+    pub fn drop_station(&mut self, key: &FdbKey) {
+        if let Some(old) = self.stations.remove(key)
+            && !old.is_static()
+        {
+            *self.learned.entry(old.port()).or_default() -= 1;
+        }
     }
 
     /// What was counted at a port.
@@ -95,19 +147,29 @@ impl Model {
 
     /// Throws out what is expired, as the controller's sweep does.
     pub fn sweep(&mut self) {
-        let (now, ageing) = (self.now, self.config.ageing);
-        self.stations.retain(|_, entry| !entry.is_expired(now, ageing));
+        let expired = self.expired(self.config.ageing);
+        expired.iter().for_each(|key| self.drop_station(key));
+    }
+
+    fn expired(&self, ageing: u64) -> Vec<FdbKey> {
+        let expired = self.stations.iter().filter(|(_, entry)| entry.is_expired(self.now, ageing));
+        expired.map(|(key, _)| *key).collect()
     }
 
     fn counters(&mut self, id: PortId) -> &mut PortCounters {
         self.counters.entry(id).or_default()
     }
 
-    fn within_budget(&mut self, port: PortId) -> bool {
+    fn within_budget(&mut self, port: PortId, kind: FdbEventKind) -> bool {
         let second = self.now / 1_000_000_000;
         let budget = self.budgets.entry(port).or_default();
         if budget.0 != second {
-            *budget = (second, 0);
+            *budget = (second, 0, 0);
+        }
+        let allowed = matches!(kind, FdbEventKind::Learned | FdbEventKind::Moved);
+        budget.2 += u32::from(!allowed);
+        if !allowed && budget.2 > 1 {
+            return false;
         }
         budget.1 += 1;
         budget.1 <= EVENTS_PER_SECOND
@@ -120,11 +182,9 @@ impl Model {
             return false;
         }
         self.last_reclaim = self.now;
-        let expired = self.stations.iter().filter(|(_, entry)| entry.is_expired(self.now, ageing));
-        let expired: Vec<_> = expired.map(|(key, _)| *key).take(RECLAIM_ENOUGH as usize).collect();
-        for key in &expired {
-            self.stations.remove(key);
-        }
+        let mut expired = self.expired(ageing);
+        expired.truncate(RECLAIM_ENOUGH as usize);
+        expired.iter().for_each(|key| self.drop_station(key));
         !expired.is_empty()
     }
 }
@@ -148,15 +208,53 @@ impl Fdb for Model {
     }
 
     fn learn(&mut self, key: &FdbKey, entry: FdbEntry, ageing: u64) -> Result<(), Full> {
-        if let Some(known) = self.stations.get_mut(key) {
-            if !known.is_static() {
-                *known = entry;
-            }
-        } else if self.stations.len() < self.capacity || self.reclaim(ageing) {
-            self.stations.insert(*key, entry);
-        } else {
-            return Err(Full);
+        match self.station(key) {
+            Some(known) if known.is_static() => {}
+            Some(_) => self.put(*key, entry),
+            None if self.stations.len() < self.capacity || self.reclaim(ageing) => self.put(*key, entry),
+            None => return Err(Full),
         }
         Ok(())
+    }
+
+    fn make_room(&mut self, ageing: u64) -> bool {
+        self.reclaim(ageing)
+    }
+}
+
+impl Vlans for Model {
+    fn membership(&self, vid: u16, id: PortId) -> Membership {
+        self.vlans.get(&vid).map_or(Membership::None, |vlan| vlan.membership(id))
+    }
+}
+
+impl Policies for Model {
+    fn guards(&self, id: PortId) -> Guards {
+        self.policies.get(&id).map_or(Guards::default(), |policy| policy.guards)
+    }
+
+    fn allows(&self, source: &Source) -> bool {
+        self.sources.contains(source)
+    }
+
+    fn has_room(&self, id: PortId) -> bool {
+        let max = self.policies.get(&id).map_or(0, |policy| policy.stations_max);
+        self.learned.get(&id).copied().unwrap_or_default() < i64::from(max)
+    }
+
+    fn may(&self, id: PortId, meter: Meter, now: u64, units: u64) -> bool {
+        let Some(rate) = self.policies.get(&id).map(|policy| policy.rates[meter as usize]) else {
+            return true;
+        };
+        let level = self.meters.get(&(id, meter as u32)).copied().unwrap_or_default();
+        !rate.is_limit() || rate.after(level, now, units).is_some()
+    }
+
+    fn charge(&mut self, id: PortId, meter: Meter, now: u64, units: u64) {
+        let Some(rate) = self.policies.get(&id).map(|policy| policy.rates[meter as usize]) else { return };
+        if rate.is_limit() {
+            let level = self.meters.entry((id, meter as u32)).or_default();
+            *level = (*level).max(now) + rate.cost(units);
+        }
     }
 }

@@ -4,12 +4,14 @@ use std::{vec, vec::Vec};
 
 use super::Model;
 use crate::{
-    DropReason, FdbEvent, FdbEventKind, Frame, Learn, Port, PortFlags, PortId, Ports as _, SlowReason,
-    Verdict, commit, decide,
-    forward::{Report, leave},
+    Decision, DropReason, FdbEvent, FdbEventKind, Frame, Port, PortFlags, PortId, Ports as _, Question,
+    SlowReason, Verdict, commit, decide,
+    forward::{Report, departed, leave},
     frame::Segments,
     guard,
+    inspect::inspect,
     port::LINK_OVERHEAD,
+    vlan::Retag,
 };
 
 /// The programs, as in [`crate::maps::programs`].
@@ -63,10 +65,24 @@ pub struct Done {
     /// What the program returned.
     pub action: Action,
     /// Where the frame and its copies went.
-    pub sent: Vec<PortId>,
+    pub sent: Vec<Sent>,
+}
+
+/// A frame, or a copy of one, that left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Where.
+    pub port: PortId,
+    /// What was done to its tag.
+    pub retag: Retag,
 }
 
 impl Done {
+    /// Whether the frame or a copy left there.
+    pub fn reached(&self, port: PortId) -> bool {
+        self.sent.iter().any(|sent| sent.port == port)
+    }
+
     const fn nowhere(action: Action) -> Self {
         Self { action, sent: Vec::new() }
     }
@@ -82,6 +98,17 @@ impl Model {
             Program::Wire => Some(PortId::UPLINK),
             Program::Host => Some(PortId::HOST),
         }
+    }
+
+    /// Whether TC would flood a frame.
+    pub fn floods(&self, arrival: &Arrival) -> bool {
+        let packet = arrival.bytes.as_slice();
+        let frames = Segments::of(&packet, arrival.length(), arrival.gso_size);
+        let frame = Frame::parse(&packet, frames, None, self.config.filters_vlans());
+        frame.zip(self.ingress(arrival)).is_some_and(|(frame, ingress)| {
+            let question = Question { frame, ingress, now: self.now, config: &self.config };
+            matches!(self.decide(&question, &packet).verdict, Verdict::Flood(_))
+        })
     }
 
     /// Runs a program on a frame.
@@ -103,59 +130,63 @@ impl Model {
         let packet = arrival.bytes.as_slice();
         let frames = Segments::of(&packet, arrival.length(), arrival.gso_size);
         self.count_received(ingress, &frames);
-        let Some(frame) = Frame::parse(&packet, frames.longest) else {
+        let Some(frame) = Frame::parse(&packet, frames, None, self.config.filters_vlans()) else {
             self.count_drop(ingress, DropReason::Malformed, &frames);
             return Done::nowhere(Action::Consume);
         };
-        let decision = decide(&frame, ingress, self.now, &self.config, self);
-        self.commit(decision.learn, &frame, ingress);
+        let config = self.config;
+        let question = Question { frame, ingress, now: self.now, config: &config };
+        let decision = self.decide(&question, &packet);
+        self.count_vlan_received(decision.vlan, &frames);
+        self.commit(&question, &decision);
         match decision.verdict {
             Verdict::Drop(reason, port) => {
                 self.count_drop(port, reason, &frames);
                 Done::nowhere(Action::Consume)
             }
             Verdict::Forward(egress) => {
-                self.count_sent(egress, &frames);
+                self.depart(&question, &decision, egress, decision.retag);
                 let straight = !ingress.is_guest() && !egress.is_guest();
                 let action = if straight { Action::LetThrough } else { Action::Redirect(egress) };
-                Done { action, sent: vec![egress] }
+                Done { action, sent: vec![Sent { port: egress, retag: decision.retag }] }
             }
-            Verdict::Flood(_) => self.flood(&frame, ingress, &frames),
+            Verdict::Flood(_) => self.flood(&question, &decision),
         }
     }
 
-    /// Copies for everybody else; between host and wire the original itself goes on.
-    fn flood(&mut self, frame: &Frame, ingress: PortId, frames: &Segments) -> Done {
+    /// Copies for everybody that takes one; between host and wire the original itself goes on.
+    fn flood(&mut self, question: &Question<'_>, decision: &Decision) -> Done {
         let mut done = Done::nowhere(Action::Consume);
-        let rest = match ingress {
+        let rest = match question.ingress {
             PortId::HOST => Some(PortId::UPLINK),
             PortId::UPLINK => Some(PortId::HOST),
             _ => None,
         };
-        for egress in (0..self.config.ports_end).map(PortId) {
-            let Some(port) = self.port(egress).filter(Port::is_up) else { continue };
-            if egress == ingress || Some(egress) == rest {
-                continue;
-            }
-            match leave(frame, &port) {
-                Err(reason) => self.count_drop(egress, reason, frames),
-                Ok(()) if self.refusing.contains(&port.ifindex) => {
-                    self.count_drop(egress, DropReason::Redirect, frames);
+        let frames = question.frame.frames;
+        for egress in (0..self.config.ports_end).map(PortId).filter(|id| Some(*id) != rest) {
+            match leave(question, decision, egress, self) {
+                // Between host and wire there are no clones, not even back to where the frame came from.
+                Ok(_) if egress == question.ingress && rest.is_some() => {}
+                Ok((port, _)) if self.refusing.contains(&port.ifindex) => {
+                    self.count_drop(egress, DropReason::Redirect, &frames);
                 }
-                Ok(()) => {
-                    self.count_sent(egress, frames);
-                    done.sent.push(egress);
+                Ok((_, retag)) => {
+                    self.depart(question, decision, egress, retag);
+                    done.sent.push(Sent { port: egress, retag });
                 }
+                Err(reason) if reason.abstains() => {}
+                Err(reason) => self.count_drop(egress, reason, &frames),
             }
         }
         let Some(rest) = rest else { return done };
-        match leave(frame, &self.port(rest).unwrap_or_default()) {
-            Err(reason) => self.count_drop(rest, reason, frames),
-            Ok(()) => {
-                self.count_sent(rest, frames);
-                done.sent.push(rest);
+        match leave(question, decision, rest, self) {
+            Ok((_, retag)) => {
+                self.depart(question, decision, rest, retag);
+                done.sent.push(Sent { port: rest, retag });
                 done.action = Action::LetThrough;
             }
+            Err(reason) if reason.abstains() && reason != DropReason::PortDown => {}
+            Err(reason) => self.count_drop(rest, reason, &frames),
         }
         done
     }
@@ -177,20 +208,23 @@ impl Model {
         if length > port.mtu + LINK_OVERHEAD {
             return Err(SlowReason::TooLong);
         }
-        let frames = Segments::of(&packet, length, 0);
-        let Some(frame) = Frame::parse(&packet, length) else {
+        let frames = Segments::one(length);
+        let Some(frame) = Frame::parse(&packet, frames, None, self.config.filters_vlans()) else {
             self.count_received(ingress, &frames);
             self.count_drop(ingress, DropReason::Malformed, &frames);
             return Ok(Done::nowhere(Action::Drop));
         };
-        let decision = decide(&frame, ingress, self.now, &self.config, self);
+        let config = self.config;
+        let question = Question { frame, ingress, now: self.now, config: &config };
+        let decision = self.decide(&question, &packet);
         let done = match decision.verdict {
             Verdict::Flood(_) => return Err(SlowReason::Flood),
             Verdict::Forward(PortId::HOST) => return Err(SlowReason::ToHost),
             Verdict::Forward(egress) => {
                 self.can_redirect(&port, egress, &packet)?;
-                self.count_sent(egress, &frames);
-                Done { action: Action::Redirect(egress), sent: vec![egress] }
+                self.depart(&question, &decision, egress, decision.retag);
+                let sent = vec![Sent { port: egress, retag: decision.retag }];
+                Done { action: Action::Redirect(egress), sent }
             }
             Verdict::Drop(reason, egress) => {
                 self.count_drop(egress, reason, &frames);
@@ -198,8 +232,14 @@ impl Model {
             }
         };
         self.count_received(ingress, &frames);
-        self.commit(decision.learn, &frame, ingress);
+        self.count_vlan_received(decision.vlan, &frames);
+        self.commit(&question, &decision);
         Ok(done)
+    }
+
+    fn decide(&self, question: &Question<'_>, packet: &&[u8]) -> Decision {
+        let (frame, ingress) = (&question.frame, question.ingress);
+        decide(question, self, |guards| inspect(packet, frame, ingress, guards, self))
     }
 
     fn can_redirect(&self, from: &Port, to: PortId, packet: &&[u8]) -> Result<(), SlowReason> {
@@ -212,21 +252,41 @@ impl Model {
         if self.devices.contains(&to) { Ok(()) } else { Err(SlowReason::ToTc) }
     }
 
-    fn commit(&mut self, learn: Learn, frame: &Frame, ingress: PortId) {
-        let (key, now, config) = (frame.source(), self.now, self.config);
-        let Some(Report { kind, from }) = commit(learn, &key, ingress, now, &config, self) else { return };
+    fn commit(&mut self, question: &Question<'_>, decision: &Decision) {
+        let ingress = question.ingress;
+        let Some(Report { kind, from }) = commit(question, decision, self) else { return };
         let counters = self.counters(ingress);
         match kind {
             FdbEventKind::Learned => counters.learned += 1,
             FdbEventKind::Moved => counters.moved += 1,
             FdbEventKind::RefusedFull => counters.refused_full += 1,
             FdbEventKind::RefusedStatic => counters.refused_static += 1,
+            FdbEventKind::RefusedQuota => counters.refused_quota += 1,
+            FdbEventKind::RefusedFlap => counters.refused_flap += 1,
+            FdbEventKind::Bpdu => {}
         }
-        if self.within_budget(ingress) {
-            self.events.push(FdbEvent { time: now, key, kind: kind as u32, port: ingress, from });
+        if self.within_budget(ingress, kind) {
+            let key = question.frame.source(decision.vlan);
+            let (time, kind) = (question.now, kind as u32);
+            self.events.push(FdbEvent { time, key, kind, port: ingress, from });
         } else {
             self.counters(ingress).events_suppressed += 1;
         }
+    }
+
+    /// A frame, or a copy, left.
+    fn depart(&mut self, question: &Question<'_>, decision: &Decision, egress: PortId, retag: Retag) {
+        let frames = question.frame.frames.retagged(retag);
+        let counters = self.counters(egress);
+        counters.tx_packets += frames.packets;
+        counters.tx_bytes += frames.bytes;
+        if self.vlans.contains_key(&decision.vlan) {
+            let counters = self.vlan_counters.entry(decision.vlan).or_default();
+            counters.tx_packets += frames.packets;
+            counters.tx_bytes += frames.bytes;
+        }
+        let port = self.port(egress).unwrap_or_default();
+        departed(question, egress, &port, self);
     }
 
     fn count_received(&mut self, port: PortId, frames: &Segments) {
@@ -235,10 +295,12 @@ impl Model {
         counters.rx_bytes += frames.bytes;
     }
 
-    fn count_sent(&mut self, port: PortId, frames: &Segments) {
-        let counters = self.counters(port);
-        counters.tx_packets += frames.packets;
-        counters.tx_bytes += frames.bytes;
+    fn count_vlan_received(&mut self, vlan: u16, frames: &Segments) {
+        if self.vlans.contains_key(&vlan) {
+            let counters = self.vlan_counters.entry(vlan).or_default();
+            counters.rx_packets += frames.packets;
+            counters.rx_bytes += frames.bytes;
+        }
     }
 
     fn count_drop(&mut self, port: PortId, reason: DropReason, frames: &Segments) {

@@ -33,6 +33,11 @@ fn text(event: &Event) -> String {
         Event::Moved(station) => format!("moved {}", place(station)),
         Event::RefusedFull(station) => format!("refused {}: the table is full", place(station)),
         Event::RefusedStatic(station) => format!("refused {}: static elsewhere", place(station)),
+        Event::RefusedQuota(station) => {
+            format!("refused {}: the port has all the stations that it may have", place(station))
+        }
+        Event::RefusedFlap(station) => format!("refused {}: it has moved too often", place(station)),
+        Event::Bpdu(station) => format!("BPDU {}", place(station)),
         Event::Gone(station) => format!("gone {}", place(station)),
         Event::PortAdded(port) => format!("port added {}", device(port)),
         Event::PortRemoved(port) => format!("port removed {}", device(port)),

@@ -174,8 +174,14 @@ pub enum Event {
     Moved(StationEvent),
     /// A station was not learned: the table is full.
     RefusedFull(StationEvent),
-    /// A station was not learned: a static entry has it elsewhere.
+    /// A station was not learned: a static or sticky entry has it elsewhere.
     RefusedStatic(StationEvent),
+    /// A station was not learned: its port has all that it may have.
+    RefusedQuota(StationEvent),
+    /// A station was not moved: it has moved too often.
+    RefusedFlap(StationEvent),
+    /// A guest's port sent a bridge protocol data unit; the station is its sender.
+    Bpdu(StationEvent),
     /// A station was silent for longer than the ageing time, or was deleted.
     Gone(StationEvent),
     /// A port is there now.

@@ -23,6 +23,9 @@ impl Bridge {
                 FdbEventKind::RefusedStatic => {
                     Event::RefusedStatic(self.station_event(&row, Some(event.from)))
                 }
+                FdbEventKind::RefusedQuota => Event::RefusedQuota(plain()),
+                FdbEventKind::RefusedFlap => Event::RefusedFlap(self.station_event(&row, Some(event.from))),
+                FdbEventKind::Bpdu => Event::Bpdu(plain()),
             });
         }
     }

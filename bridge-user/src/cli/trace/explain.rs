@@ -1,7 +1,7 @@
 //! A decision in words.
 
 use bridge_common::{
-    Decision, DropReason, FdbEntry, Frame, Learn, PortFlags, PortId, Verdict, forward::leave,
+    Decision, DropReason, FdbEntry, Frame, Learn, PortFlags, PortId, Question, Verdict, forward::leave,
 };
 use serde::Serialize;
 
@@ -48,19 +48,25 @@ impl Explained {
 }
 
 /// Says what was decided about a frame.
-pub fn explain(facts: &Facts, frame: &Frame, ingress: PortId, decision: Decision) -> Explained {
+pub fn explain(facts: &Facts, question: &Question<'_>, decision: Decision) -> Explained {
+    let (frame, ingress) = (&question.frame, question.ingress);
     let dropped =
         |port: PortId, reason: DropReason| Dropped { port: facts.name(port), reason: reason.name() };
     let (verdict, ports, drops, why) = match decision.verdict {
-        Verdict::Forward(port) => ("forward", vec![port], Vec::new(), reason_to_forward(facts, frame)),
+        Verdict::Forward(port) => {
+            ("forward", vec![port], Vec::new(), reason_to_forward(facts, frame, decision.vlan))
+        }
         Verdict::Flood(_) => {
-            // A port that is down takes no part in it.
-            let others = facts.ports.iter().filter(|(id, port)| **id != ingress && port.is_up());
-            let (out, lost): (Vec<_>, Vec<_>) = others.partition(|(_, port)| leave(frame, port).is_ok());
-            let lost =
-                lost.into_iter().filter_map(|(id, port)| Some(dropped(*id, leave(frame, port).err()?)));
-            let out = out.into_iter().map(|(id, _)| *id).collect();
-            ("flood", out, lost.collect(), reason_to_flood(facts, frame))
+            let mut out = Vec::new();
+            let mut lost = Vec::new();
+            for id in facts.ports.keys() {
+                match leave(question, &decision, *id, facts) {
+                    Ok(_) => out.push(*id),
+                    Err(reason) if reason.abstains() => {}
+                    Err(reason) => lost.push(dropped(*id, reason)),
+                }
+            }
+            ("flood", out, lost, reason_to_flood(facts, frame, decision.vlan))
         }
         Verdict::Drop(reason, port) => {
             ("drop", Vec::new(), vec![dropped(port, reason)], words(reason).into())
@@ -71,9 +77,9 @@ pub fn explain(facts: &Facts, frame: &Frame, ingress: PortId, decision: Decision
     Explained { verdict, ports, drops, why, source: source(facts, decision.learn, ingress), hook }
 }
 
-fn reason_to_forward(facts: &Facts, frame: &Frame) -> String {
+fn reason_to_forward(facts: &Facts, frame: &Frame, vlan: u16) -> String {
     let to = frame.dst;
-    match facts.stations.get(&frame.destination()) {
+    match facts.stations.get(&frame.destination(vlan)) {
         _ if to.is_link_local_group() => format!("{to} stays between the host and the wire"),
         _ if to == facts.config.uplink_mac => format!("{to} is the host's own address"),
         Some(entry) => format!("{to} is there ({})", heard(facts, entry)),
@@ -81,9 +87,9 @@ fn reason_to_forward(facts: &Facts, frame: &Frame) -> String {
     }
 }
 
-fn reason_to_flood(facts: &Facts, frame: &Frame) -> String {
+fn reason_to_flood(facts: &Facts, frame: &Frame, vlan: u16) -> String {
     let to = frame.dst;
-    match facts.stations.get(&frame.destination()) {
+    match facts.stations.get(&frame.destination(vlan)) {
         _ if to.is_group() => format!("{to} is a group"),
         Some(entry) => {
             format!("{to} was at {}, too long ago ({})", facts.name(entry.port()), heard(facts, entry))
@@ -104,8 +110,10 @@ fn source(facts: &Facts, learn: Learn, ingress: PortId) -> String {
         Learn::Nothing => "nothing new".into(),
         Learn::Refresh => format!("known at {here}; its time is written"),
         Learn::New => format!("new; learned at {here} while the table has room"),
-        Learn::Move(from) => format!("moves from {} to {here}", facts.name(from)),
+        Learn::Move(entry) => format!("moves from {} to {here}", facts.name(entry.port())),
         Learn::RefuseStatic(owner) => format!("stays at {}, where it is static", facts.name(owner)),
+        Learn::RefuseQuota => format!("new, and {here} has all the stations that it may have"),
+        Learn::RefuseFlap(owner) => format!("stays at {}: it has moved too often", facts.name(owner)),
     }
 }
 
@@ -113,7 +121,7 @@ fn source(facts: &Facts, learn: Learn, ingress: PortId) -> String {
 /// and through a port that takes XDP.
 fn hook(facts: &Facts, frame: &Frame, ingress: PortId, verdict: Verdict) -> &'static str {
     let has = |id: PortId, flag| facts.ports.get(&id).is_some_and(|port| port.flags.has(flag));
-    let fits = facts.ports.get(&ingress).is_some_and(|port| port.fits(frame.length));
+    let fits = facts.ports.get(&ingress).is_some_and(|port| port.fits(frame.frames.longest));
     if ingress == PortId::HOST || !has(ingress, PortFlags::XDP) || !fits {
         return "tc";
     }
@@ -134,6 +142,25 @@ fn words(reason: DropReason) -> &'static str {
         DropReason::BadSource => "no station has that source address",
         DropReason::HostSource => "the source is the host's own address, and the sender is not the host",
         DropReason::LinkLocal => "guests do not speak with the wire's link-local groups",
+        DropReason::Bpdu => "guests take no part in spanning tree",
+        DropReason::VlanIngress => "the port is not in the frame's VLAN",
+        DropReason::VlanEgress => "the port where it would leave is not in its VLAN",
+        DropReason::DoubleTag => "without its tag it would show another one",
+        DropReason::Isolated => "both ports are isolated",
+        DropReason::NoFlood => "the port takes no floods of its kind",
+        DropReason::Locked => "the port is locked, and the source is not known there",
+        DropReason::MacGuard => "the port may not use that source address",
+        DropReason::IpGuard => "the port may not use that IP address",
+        DropReason::ArpGuard => "it speaks ARP for an address that the port may not use",
+        DropReason::NdGuard => "it speaks for an IPv6 address that the port may not use",
+        DropReason::DhcpServer => "the port is not to answer DHCP",
+        DropReason::Ra => "the port is not to advertise a router",
+        DropReason::StormBroadcast => "the port has sent too many broadcasts",
+        DropReason::StormMulticast => "the port has sent too many multicasts",
+        DropReason::StormUnknown => "the port has sent too many frames to nobody known",
+        DropReason::RateIn => "the port has sent too much",
+        DropReason::RateOut => "the port has been sent too much",
+        DropReason::Retag => "the kernel cannot change its tag",
         DropReason::PortDown => "the port does not forward",
         DropReason::SamePort => "the destination is behind the port that it came from",
         DropReason::TooBig => "it is longer than the port's MTU",
@@ -146,7 +173,7 @@ fn words(reason: DropReason) -> &'static str {
 mod tests {
     use super::*;
     use crate::snapshot::tests::sample;
-    use bridge_common::{FdbFlags, FdbKey, Mac, decide};
+    use bridge_common::{FdbFlags, FdbKey, Mac, decide, frame::Segments, vlan::Tag};
 
     const SECOND: u64 = 1_000_000_000;
     const NOW: u64 = 1000 * SECOND;
@@ -173,14 +200,15 @@ mod tests {
             .into(),
             ports: sample.ports.iter().map(|row| (row.id, row.port)).collect(),
             names: sample.ports.iter().map(|row| (row.id, row.name.clone())).collect(),
+            vlans: Default::default(),
         }
     }
 
     fn said(ingress: u16, src: Mac, dst: Mac, length: u32) -> String {
         let facts = facts();
-        let frame = Frame { dst, src, vlan: 0, length };
-        let decision = decide(&frame, PortId(ingress), NOW, &facts.config, &facts);
-        explain(&facts, &frame, PortId(ingress), decision).text()
+        let frame = Frame { dst, src, tag: Tag::NONE, frames: Segments::one(length) };
+        let question = Question { frame, ingress: PortId(ingress), now: NOW, config: &facts.config };
+        explain(&facts, &question, decide(&question, &facts, |_| None)).text()
     }
 
     #[test]
@@ -219,8 +247,8 @@ mod tests {
         decided in tc
         ");
         insta::assert_snapshot!(said(2, VM1, Mac([1, 0x80, 0xc2, 0, 0, 0]), 60), @r"
-        drop: guests do not speak with the wire's link-local groups
-        counted at vm1 as link_local
+        drop: guests take no part in spanning tree
+        counted at vm1 as bpdu
         source: nothing new
         decided in tc
         ");
@@ -235,9 +263,9 @@ mod tests {
     #[test]
     fn json_has_the_same() {
         let facts = facts();
-        let frame = Frame { dst: NEW, src: VM1, vlan: 0, length: 60 };
-        let decision = decide(&frame, PortId(2), NOW, &facts.config, &facts);
-        let explained = explain(&facts, &frame, PortId(2), decision);
+        let frame = Frame { dst: NEW, src: VM1, tag: Tag::NONE, frames: Segments::one(60) };
+        let question = Question { frame, ingress: PortId(2), now: NOW, config: &facts.config };
+        let explained = explain(&facts, &question, decide(&question, &facts, |_| None));
         insta::assert_snapshot!(serde_json::to_string(&explained).unwrap(), @r#"{"verdict":"flood","ports":["host","eth0"],"drops":[],"why":"52:54:00:00:00:05 is not known","source":"known at vm1; its time is written","hook":"tc"}"#);
     }
 }

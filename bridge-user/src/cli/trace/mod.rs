@@ -6,7 +6,11 @@ mod explain;
 use std::collections::BTreeMap;
 
 use bridge_common::{
-    Config, Fdb, FdbEntry, FdbKey, Frame, Mac, Port, PortId, Ports, decide, fdb::Full, frame::HEADER,
+    Config, Fdb, FdbEntry, FdbKey, Frame, Mac, Policies, Port, PortId, Ports, Question, Vlan, Vlans, decide,
+    fdb::Full,
+    frame::{HEADER, Segments},
+    policy::{Guards, Meter, Source},
+    vlan::{Membership, Tag},
 };
 use clap::Args;
 
@@ -38,6 +42,7 @@ struct Facts {
     now: u64,
     stations: BTreeMap<FdbKey, FdbEntry>,
     ports: BTreeMap<PortId, Port>,
+    vlans: BTreeMap<u16, Vlan>,
     names: BTreeMap<PortId, String>,
 }
 
@@ -56,12 +61,42 @@ impl Fdb for Facts {
         self.stations.insert(*key, entry);
         Ok(())
     }
+
+    fn make_room(&mut self, _ageing: u64) -> bool {
+        false
+    }
 }
 
 impl Ports for Facts {
     fn port(&self, id: PortId) -> Option<Port> {
         self.ports.get(&id).copied()
     }
+}
+
+impl Vlans for Facts {
+    fn membership(&self, vid: u16, id: PortId) -> Membership {
+        self.vlans.get(&vid).map_or(Membership::None, |vlan| vlan.membership(id))
+    }
+}
+
+impl Policies for Facts {
+    fn guards(&self, _id: PortId) -> Guards {
+        Guards::default()
+    }
+
+    fn allows(&self, _source: &Source) -> bool {
+        true
+    }
+
+    fn has_room(&self, _id: PortId) -> bool {
+        true
+    }
+
+    fn may(&self, _id: PortId, _meter: Meter, _now: u64, _units: u64) -> bool {
+        true
+    }
+
+    fn charge(&mut self, _id: PortId, _meter: Meter, _now: u64, _units: u64) {}
 }
 
 impl Facts {
@@ -71,7 +106,7 @@ impl Facts {
         for id in facts.names.keys() {
             facts.ports.insert(*id, tables.port(*id)?);
         }
-        for key in [frame.source(), frame.destination()] {
+        for key in [frame.source(0), frame.destination(0)] {
             if let Some(entry) = tables.station(&key)? {
                 facts.stations.insert(key, entry);
             }
@@ -92,7 +127,8 @@ pub fn run(common: &Common, args: &TraceArgs) -> Result<()> {
         return Err(Refusal::new(message, "an Ethernet header alone has 14").into());
     }
     // While VLAN filtering is off, every frame is in VLAN 0.
-    let frame = Frame { dst: args.destination, src: args.source, vlan: 0, length: args.length };
+    let frame =
+        Frame { dst: args.destination, src: args.source, tag: Tag::NONE, frames: Segments::one(args.length) };
     let facts = Facts::read(&bridge.tables, &frame)?;
     let Some(ingress) = facts.names.iter().find(|(_, name)| **name == args.from).map(|(id, _)| *id) else {
         let known = facts.names.into_values().collect::<Vec<_>>().join(", ");
@@ -100,7 +136,8 @@ pub fn run(common: &Common, args: &TraceArgs) -> Result<()> {
             Refusal::new(format!("the bridge has no port {}", args.from), format!("it has {known}")).into()
         );
     };
-    let decision = decide(&frame, ingress, facts.now, &facts.config, &facts);
-    let explained = explain(&facts, &frame, ingress, decision);
+    let question = Question { frame, ingress, now: facts.now, config: &facts.config };
+    let decision = decide(&question, &facts, |_| None);
+    let explained = explain(&facts, &question, decision);
     output::print(&if common.json { output::json(&explained)? } else { explained.text() })
 }

@@ -1,0 +1,74 @@
+//! The maps of what ports are allowed, as the decision asks them.
+
+use bridge_common::{
+    Policies, PortId,
+    policy::{Guards, Meter, Policy, Rate, Source},
+};
+
+use crate::{
+    atomic,
+    maps::{FORGOTTEN, LEARNED, METERS, POLICIES, SOURCES},
+    tables::Tables,
+};
+
+#[inline(always)]
+fn policy(id: PortId) -> Option<&'static Policy> {
+    POLICIES.get(id.index())
+}
+
+/// A port's limit and its bucket.
+#[inline(always)]
+fn bucket(id: PortId, meter: Meter) -> Option<(&'static Rate, *mut u64)> {
+    let rate = policy(id)?.rates.get(meter as usize)?;
+    let level = METERS.get_ptr_mut(id.index())?.cast::<u64>();
+    // SAFETY: `meter` is below the number of them.
+    rate.is_limit().then_some((rate, unsafe { level.add(meter as usize) }))
+}
+
+impl Policies for Tables {
+    #[inline(always)]
+    fn guards(&self, id: PortId) -> Guards {
+        policy(id).map_or(Guards::default(), |policy| policy.guards)
+    }
+
+    #[inline(always)]
+    fn allows(&self, source: &Source) -> bool {
+        SOURCES.get_ptr(source).is_some()
+    }
+
+    #[inline(always)]
+    fn has_room(&self, id: PortId) -> bool {
+        let Some(policy) = policy(id) else { return false };
+        let (Some(learned), Some(forgotten)) = (LEARNED.get(id.index()), FORGOTTEN.get(id.index())) else {
+            return false;
+        };
+        // A station may be forgotten before its learning was counted: less than nothing is nothing.
+        let count = learned.wrapping_sub(*forgotten) as i64;
+        count < policy.stations_max as i64
+    }
+
+    #[inline(always)]
+    fn may(&self, id: PortId, meter: Meter, now: u64, units: u64) -> bool {
+        match bucket(id, meter) {
+            // SAFETY: an aligned word of an array element.
+            Some((rate, level)) => rate.after(unsafe { level.read_volatile() }, now, units).is_some(),
+            None => true,
+        }
+    }
+
+    /// Two CPUs that find a bucket full at the same time both start it anew, and one cost is lost: the limit is exact to a
+    /// frame for each CPU.
+    #[inline(always)]
+    fn charge(&mut self, id: PortId, meter: Meter, now: u64, units: u64) {
+        let Some((rate, level)) = bucket(id, meter) else { return };
+        let cost = rate.cost(units);
+        // SAFETY: as above.
+        unsafe {
+            if level.read_volatile() > now {
+                atomic::add(level, cost);
+            } else {
+                level.write_volatile(now.wrapping_add(cost));
+            }
+        }
+    }
+}
