@@ -212,11 +212,13 @@ fn source<T: Tables>(question: &Question<'_>, decision: &Decision, tables: &T) -
     if port.has(PortFlags::NO_LEARNING) && !port.has(PortFlags::LOCKED) {
         return Ok(Learn::Nothing);
     }
-    let known = tables.station(&frame.source(decision.vlan));
-    let known = known.filter(|entry| !entry.is_expired(*now, config.ageing));
-    if let Some(entry) = known
-        && entry.port() == *ingress
-    {
+    // A pair and no `Option`: LLVM would leave the entry of a `None` unwritten and copy it all the same, which to the verifier is a
+    // read of what nobody wrote.
+    let (known, entry) = match tables.station(&frame.source(decision.vlan)) {
+        Some(entry) => (!entry.is_expired(*now, config.ageing), entry),
+        None => (false, FdbEntry::default()),
+    };
+    if known && entry.port() == *ingress {
         let due = now.saturating_sub(entry.last_seen) >= REFRESH_INTERVAL;
         return Ok(if due { Learn::Refresh } else { Learn::Nothing });
     }
@@ -229,18 +231,16 @@ fn source<T: Tables>(question: &Question<'_>, decision: &Decision, tables: &T) -
     {
         return Ok(Learn::RefuseStatic(owner.port()));
     }
-    if let Some(entry) = known {
-        if entry.is_fixed() {
-            return Ok(Learn::RefuseStatic(entry.port()));
-        }
-        if config.flap_moves != 0 && entry.moves(*now, config.flap_window) >= config.flap_moves {
-            return Ok(Learn::RefuseFlap(entry.port()));
-        }
+    if known && entry.is_fixed() {
+        return Ok(Learn::RefuseStatic(entry.port()));
+    }
+    if known && config.flap_moves != 0 && entry.moves(*now, config.flap_window) >= config.flap_moves {
+        return Ok(Learn::RefuseFlap(entry.port()));
     }
     if port.has(PortFlags::QUOTA) && !tables.has_room(*ingress) {
         return Ok(Learn::RefuseQuota);
     }
-    Ok(known.map_or(Learn::New, Learn::Move))
+    Ok(if known { Learn::Move(entry) } else { Learn::New })
 }
 
 /// Writes verdict, spread and tag.

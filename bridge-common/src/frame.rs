@@ -24,6 +24,7 @@ impl Packet for &[u8] {
 }
 
 /// The facts of a frame that the decision needs.
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
     /// Destination.
@@ -125,6 +126,7 @@ pub mod protocol {
 }
 
 /// Frames and bytes that a segmented (GSO) packet becomes on the wire.
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segments {
     /// How many frames.

@@ -22,6 +22,15 @@ const ROUTER_SOLICITATION: u8 = 133;
 const NEIGHBOUR_SOLICITATION: u8 = 135;
 const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
 
+/// What is behind IPv6 extension headers: a protocol's number, or one of these. (Numbers and no enum: in one of those LLVM leaves
+/// unwritten what a variant does not have, and reads it.)
+const UDP: u32 = protocol::UDP as u32;
+const ICMPV6: u32 = protocol::ICMPV6 as u32;
+/// A fragment that is not the first.
+const LATER: u32 = 256;
+/// Too many headers, or not all of them are there.
+const UNKNOWN: u32 = 257;
+
 /// Why the frame may not come in at this port, if it may not.
 #[inline(always)]
 pub fn inspect<T: Policies>(
@@ -68,36 +77,35 @@ impl<P: Packet, T: Policies> Look<'_, P, T> {
         self.guards.has(Guards::ADDRESSES)
     }
 
+    /// Source and destination port of UDP. What cannot be read is taken for a server's.
     #[inline(always)]
-    fn ports(&self, at: u32) -> Option<(u16, u16)> {
-        let [a, b, c, d] = self.packet.load(at)?;
-        Some((u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])))
+    fn ports(&self, at: u32) -> (u16, u16) {
+        match self.packet.load(at) {
+            Some([a, b, c, d]) => (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])),
+            None => (DHCP_SERVER, 0),
+        }
     }
 
     #[inline(always)]
     fn ipv4(&self, at: u32) -> Result<(), DropReason> {
-        let first: Option<[u8; 10]> = self.packet.load(at);
-        let source: Option<[u8; 4]> = self.packet.load(at + 12);
-        let (Some([version, .., f0, f1, _, next]), Some(source)) = (first, source) else {
+        let Some([version, _, _, _, _, _, f0, f1, _, next, _, _, a, b, c, d]) = self.packet.load(at) else {
             return Err(DropReason::IpGuard);
         };
+        let source = [a, b, c, d];
         if version >> 4 != 4 || version & 0xf < 5 {
             return Err(DropReason::IpGuard);
         }
         let is_first = f0 & 0x1f == 0 && f1 == 0;
         let udp = next == protocol::UDP && is_first;
-        let ports = if udp { self.ports(at + (version as u32 & 0xf) * 4) } else { None };
-        if udp && self.guards.has(Guards::NO_DHCP_SERVER) {
-            match ports {
-                Some((from, _)) if from != DHCP_SERVER => {}
-                _ => return Err(DropReason::DhcpServer),
-            }
+        let (from, to) = if udp { self.ports(at + (version as u32 & 0xf) * 4) } else { (0, 0) };
+        if udp && from == DHCP_SERVER && self.guards.has(Guards::NO_DHCP_SERVER) {
+            return Err(DropReason::DhcpServer);
         }
         if !self.addresses() || self.tables.allows(&Source::v4(self.ingress, source)) {
             return Ok(());
         }
         // Who asks for an address has none.
-        let asks = source == [0; 4] && matches!(ports, Some((DHCP_CLIENT, DHCP_SERVER)));
+        let asks = source == [0; 4] && (from, to) == (DHCP_CLIENT, DHCP_SERVER);
         if asks { Ok(()) } else { Err(DropReason::IpGuard) }
     }
 
@@ -106,12 +114,10 @@ impl<P: Packet, T: Policies> Look<'_, P, T> {
         if !self.addresses() {
             return Ok(());
         }
-        let head: Option<[u8; 6]> = self.packet.load(at);
-        let hardware: Option<[u8; 6]> = self.packet.load(at + 8);
-        let source: Option<[u8; 4]> = self.packet.load(at + 14);
-        let (Some([0, 1, 8, 0, 6, 4]), Some(hardware), Some(source)) = (head, hardware, source) else {
+        let Some([0, 1, 8, 0, 6, 4, _, _, h0, h1, h2, h3, h4, h5, a, b, c, d]) = self.packet.load(at) else {
             return Err(DropReason::ArpGuard);
         };
+        let (hardware, source) = ([h0, h1, h2, h3, h4, h5], [a, b, c, d]);
         // Zero asks whether anybody has an address (RFC 5227).
         let own = source == [0; 4] || self.tables.allows(&Source::v4(self.ingress, source));
         if Mac(hardware) == self.src && own { Ok(()) } else { Err(DropReason::ArpGuard) }
@@ -128,11 +134,10 @@ impl<P: Packet, T: Policies> Look<'_, P, T> {
 
     #[inline(always)]
     fn ipv6(&self, at: u32) -> Result<(), DropReason> {
-        let head: Option<[u8; 8]> = self.packet.load(at);
-        let source: Option<[u8; 16]> = self.packet.load(at + 8);
-        let (Some([version, _, _, _, _, _, next, _]), Some(source)) = (head, source) else {
+        let Some([version, _, _, _, _, _, next, _]) = self.packet.load(at) else {
             return Err(DropReason::IpGuard);
         };
+        let Some(source) = self.packet.load::<16>(at + 8) else { return Err(DropReason::IpGuard) };
         if version >> 4 != 6 {
             return Err(DropReason::IpGuard);
         }
@@ -140,46 +145,42 @@ impl<P: Packet, T: Policies> Look<'_, P, T> {
         if self.addresses() && !nobody && !self.own_v6(source) {
             return Err(DropReason::IpGuard);
         }
-        match self.upper(next, at + 40) {
+        let (protocol, at) = self.upper(next, at + 40);
+        match protocol {
             // A later fragment: no stack takes discovery in fragments (RFC 6980), nor half a datagram.
-            Upper::Later => Ok(()),
-            Upper::Protocol(protocol::ICMPV6, at) => self.icmpv6(at),
-            Upper::Protocol(..) if nobody && self.addresses() => Err(DropReason::IpGuard),
-            Upper::Protocol(protocol::UDP, at) if self.guards.has(Guards::NO_DHCP_SERVER) => {
-                match self.ports(at) {
-                    Some((from, _)) if from != DHCPV6_SERVER => Ok(()),
-                    _ => Err(DropReason::DhcpServer),
-                }
-            }
-            Upper::Protocol(..) => Ok(()),
-            Upper::Unknown if self.guards.has(Guards::NO_RA) => Err(DropReason::Ra),
-            Upper::Unknown => Err(DropReason::IpGuard),
+            LATER => Ok(()),
+            UNKNOWN if self.guards.has(Guards::NO_RA) => Err(DropReason::Ra),
+            UNKNOWN => Err(DropReason::IpGuard),
+            ICMPV6 => self.icmpv6(at),
+            _ if nobody && self.addresses() => Err(DropReason::IpGuard),
+            UDP if self.guards.has(Guards::NO_DHCP_SERVER) => match self.ports(at) {
+                (DHCP_SERVER | DHCPV6_SERVER, _) => Err(DropReason::DhcpServer),
+                _ => Ok(()),
+            },
+            _ => Ok(()),
         }
     }
 
     /// The protocol behind the extension headers, and where it begins.
     #[inline(always)]
-    fn upper(&self, mut next: u8, mut at: u32) -> Upper {
+    fn upper(&self, mut next: u8, mut at: u32) -> (u32, u32) {
         for _ in 0..EXTENSIONS {
-            let length = match next {
-                // Hop-by-hop, routing, destination options; mobility, HIP and shim6.
-                0 | 43 | 60 | 135 | 139 | 140 => 8,
-                // Fragment.
-                44 => 0,
+            // Mobility, HIP and shim6 are the last three.
+            if !matches!(next, 0 | 43 | 44 | 51 | 60 | 135 | 139 | 140) {
+                return (next as u32, at);
+            }
+            let Some([following, size, f0, f1]) = self.packet.load(at) else { break };
+            at += match next {
+                // Fragment: not the first.
+                44 if f0 != 0 || f1 & 0xf8 != 0 => return (LATER, at),
+                44 => 8,
                 // Authentication, whose length counts in words of four bytes.
-                51 => 4,
-                upper => return Upper::Protocol(upper, at),
-            };
-            let Some([following, size, f0, f1]) = self.packet.load(at) else { return Upper::Unknown };
-            at += match length {
-                0 if f0 != 0 || f1 & 0xf8 != 0 => return Upper::Later,
-                0 => 8,
-                4 => (size as u32 + 2) * 4,
+                51 => (size as u32 + 2) * 4,
                 _ => (size as u32 + 1) * 8,
             };
             next = following;
         }
-        Upper::Unknown
+        (UNKNOWN, at)
     }
 
     #[inline(always)]
@@ -226,13 +227,4 @@ impl<P: Packet, T: Policies> Look<'_, P, T> {
         }
         Ok(())
     }
-}
-
-/// What is behind IPv6 extension headers.
-enum Upper {
-    Protocol(u8, u32),
-    /// A fragment that is not the first.
-    Later,
-    /// Too many headers, or not all of them are there.
-    Unknown,
 }

@@ -29,7 +29,7 @@ pub fn is_on() -> bool {
 #[inline(always)]
 pub fn show_buffer(ctx: &TcContext, sight: Sight) {
     if is_on() {
-        buffer(ctx.skb.skb, &sight);
+        xbr_show_buffer(ctx.skb.skb, &sight);
     }
 }
 
@@ -37,13 +37,16 @@ pub fn show_buffer(ctx: &TcContext, sight: Sight) {
 #[inline(always)]
 pub fn show_window(ctx: &XdpContext, sight: Sight) {
     if is_on() {
-        window(ctx.ctx, &sight);
+        xbr_show_window(ctx.ctx, &sight);
     }
 }
 
-/// Never inlined: the frames of everyday are not to step over it, and the stack has room for it once.
+/// Never inlined: the frames of everyday are not to step over it. With external linkage for the verifier's sake: see [`crate::judge`].
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn buffer(skb: *mut __sk_buff, sight: &Sight) {
+pub extern "C" fn xbr_show_buffer(skb: *mut __sk_buff, sight: *const Sight) -> u32 {
+    // SAFETY: the verifier sees to it that a pointer that is not null points to as many bytes as its type has.
+    let Some(sight) = (unsafe { sight.as_ref() }) else { return 0 };
     let ctx = TcContext::new(skb);
     // SAFETY: the kernel's context is valid for the length of the program.
     let (length, gso_size, tag) = unsafe {
@@ -53,16 +56,21 @@ fn buffer(skb: *mut __sk_buff, sight: &Sight) {
     };
     let head = Sighting { sight: *sight, length, gso_size, tag, ..Sighting::default() };
     show(skb.cast(), &Buffer::new(&ctx), head);
+    0
 }
 
 /// As above.
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn window(xdp: *mut xdp_md, sight: &Sight) {
+pub extern "C" fn xbr_show_window(xdp: *mut xdp_md, sight: *const Sight) -> u32 {
+    // SAFETY: as above.
+    let Some(sight) = (unsafe { sight.as_ref() }) else { return 0 };
     let ctx = XdpContext::new(xdp);
     // SAFETY: the context is the kernel's.
     let length = unsafe { bpf_xdp_get_buff_len(xdp) } as u32;
     let head = Sighting { sight: *sight, length, ..Sighting::default() };
     show(xdp.cast(), &Window::of_xdp(&ctx), head);
+    0
 }
 
 #[inline(always)]

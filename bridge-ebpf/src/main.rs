@@ -21,6 +21,7 @@ mod account;
 mod atomic;
 mod capture;
 mod flood;
+mod judge;
 mod looking;
 mod maps;
 mod packet;

@@ -6,9 +6,8 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use bridge_common::{
-    Decision, DropReason, Frame, Port, PortId, Question, Verdict,
+    Decision, DropReason, Port, PortId, Question, Verdict,
     capture::{Path, Sight},
-    commit, decide,
     forward::departed,
     frame::Segments,
     maps::OWN_TAG,
@@ -19,11 +18,11 @@ use bridge_common::{
 use crate::{
     account, capture,
     flood::flood,
-    looking,
-    maps::{CONFIG, PORT_OF, now},
+    judge::{Judged, xbr_judge_buffer, xbr_settle},
+    maps::{CONFIG, PORT_OF},
     packet::Buffer,
     tables::Tables,
-    tag::{Whole, aside},
+    tag::Whole,
 };
 
 /// Not ours to decide: the next program, then the stack or the wire.
@@ -110,18 +109,11 @@ pub fn forward(ctx: &TcContext, ingress: PortId) -> i32 {
     // The verifier wants to see it asked; an array has its first element.
     let Some(config) = CONFIG.get(0) else { return no_port(ctx) };
     account::received(ingress, &frames);
-    let parsed = Frame::parse(&Buffer::new(ctx), frames, aside(ctx), config.filters_vlans());
-    let Some(frame) = parsed else {
-        account::dropped(ingress, DropReason::Malformed, &frames);
-        capture::show_buffer(ctx, Sight::dropped(ingress, ingress, Path::Tc, DropReason::Malformed));
-        return CONSUME;
-    };
-    let question = Question { frame, ingress, now: now(), config };
-    let decision = decide(&question, &Tables, |guards| looking::buffer(ctx, &frame, ingress, guards));
+    let mut judged = Judged::new(ingress, &frames);
+    xbr_judge_buffer(ctx.skb.skb, &mut judged);
+    xbr_settle(&mut judged);
+    let (question, decision) = (judged.question(config), judged.decision());
     account::received_in(decision.vlan, &frames);
-    if let Some(report) = commit(&question, &decision, &mut Tables) {
-        account::reported(&report, &frame.source(decision.vlan), ingress, question.now);
-    }
     match decision.verdict {
         Verdict::Drop(reason, port) => {
             account::dropped(port, reason, &frames);

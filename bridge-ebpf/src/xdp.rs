@@ -4,9 +4,8 @@
 
 use aya_ebpf::{bindings::xdp_action, helpers::bpf_xdp_get_buff_len, programs::XdpContext};
 use bridge_common::{
-    Config, Decision, DropReason, Frame, Port, PortFlags, PortId, Question, SlowReason, Verdict,
+    Config, Decision, DropReason, Port, PortFlags, PortId, Question, SlowReason, Verdict,
     capture::{Path, Sight},
-    commit, decide,
     forward::departed,
     frame::Segments,
     guard,
@@ -14,8 +13,9 @@ use bridge_common::{
 };
 
 use crate::{
-    account, capture, looking,
-    maps::{CONFIG, DEVICES, PORT_OF, guard_is_on, now},
+    account, capture,
+    judge::{Judged, xbr_judge_window, xbr_settle},
+    maps::{CONFIG, DEVICES, PORT_OF, guard_is_on},
     packet::Window,
     tables::Tables,
     tag::retag_xdp,
@@ -54,15 +54,9 @@ fn take(ctx: &XdpContext, ingress: PortId, port: &Port, config: &Config) -> Resu
         return Err(SlowReason::TooLong);
     }
     let frames = Segments::one(length);
-    let Some(frame) = Frame::parse(&window, frames, None, config.filters_vlans()) else {
-        account::received(ingress, &frames);
-        account::dropped(ingress, DropReason::Malformed, &frames);
-        let reason = DropReason::Malformed;
-        capture::show_window(ctx, Sight::dropped(ingress, ingress, Path::Xdp, reason));
-        return Ok(xdp_action::XDP_DROP);
-    };
-    let question = Question { frame, ingress, now: now(), config };
-    let decision = decide(&question, &Tables, |guards| looking::window(ctx, &frame, ingress, guards));
+    let mut judged = Judged::new(ingress, &frames);
+    xbr_judge_window(ctx.ctx, &mut judged);
+    let (question, decision) = (judged.question(config), judged.decision());
     let (action, sight) = match decision.verdict {
         Verdict::Drop(reason, egress) => {
             account::dropped(egress, reason, &frames);
@@ -74,9 +68,7 @@ fn take(ctx: &XdpContext, ingress: PortId, port: &Port, config: &Config) -> Resu
     };
     account::received(ingress, &frames);
     account::received_in(decision.vlan, &frames);
-    if let Some(report) = commit(&question, &decision, &mut Tables) {
-        account::reported(&report, &frame.source(decision.vlan), ingress, question.now);
-    }
+    xbr_settle(&mut judged);
     capture::show_window(ctx, sight);
     Ok(action)
 }

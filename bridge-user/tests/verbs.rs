@@ -59,7 +59,9 @@ fn fill(tables: &mut Tables) {
     run(&["ip", "link", "add", "name", "eth0", "type", "veth", "peer", "name", "peer"]);
     run(&["ip", "tuntap", "add", "dev", "vm1", "mode", "tap"]);
     tables.set_bridge(BridgeRecord { namespace: namespace::cookie().unwrap() }).unwrap();
-    tables.set_config(Config { ageing: 300 * SECOND, uplink_mac: UPLINK, ports_end: 3, ..Config::default() }).unwrap();
+    tables
+        .set_config(Config { ageing: 300 * SECOND, uplink_mac: UPLINK, ports_end: 3, ..Config::default() })
+        .unwrap();
     let links = Links::open().unwrap();
     let index = |name: &str| links.get(&name.parse::<InterfaceName>().unwrap()).unwrap().unwrap().index;
     let up = PortFlags::UP;

@@ -216,7 +216,10 @@ impl Case<'_> {
             assert_eq!(self.before.stations, self.after.stations);
         }
         if self.dst() == self.before.config.uplink_mac {
-            assert!(self.done.sent.iter().all(|sent| sent.port == PortId::HOST), "the host's own went astray");
+            assert!(
+                self.done.sent.iter().all(|sent| sent.port == PortId::HOST),
+                "the host's own went astray"
+            );
         }
     }
 
@@ -249,8 +252,7 @@ impl Case<'_> {
         let frames = Segments::of(&self.arrival.bytes.as_slice(), self.arrival.length(), gso_size);
         let dropped = |id| self.counted(id, |c| c.drops.iter().sum());
         for id in self.ports() {
-            let (rx, tx) =
-                if id == self.ingress { (1, 0) } else { (0, u64::from(self.done.reached(id))) };
+            let (rx, tx) = if id == self.ingress { (1, 0) } else { (0, u64::from(self.done.reached(id))) };
             assert_eq!(self.counted(id, |c| c.rx_packets), rx * frames.packets, "{id:?}");
             assert_eq!(self.counted(id, |c| c.rx_bytes), rx * frames.bytes, "{id:?}");
             assert_eq!(self.counted(id, |c| c.tx_packets), tx * frames.packets, "{id:?}");
