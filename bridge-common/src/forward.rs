@@ -347,8 +347,8 @@ pub fn tag_out<T: Tables>(
 
 /// Takes what a frame, or a copy of it, costs the port where it has left.
 #[inline(always)]
-pub fn departed<T: Tables>(question: &Question<'_>, egress: PortId, port: &Port, tables: &mut T) {
-    if port.flags.has(PortFlags::RATE_OUT) {
+pub fn departed<T: Tables>(question: &Question<'_>, egress: PortId, port: PortFlags, tables: &mut T) {
+    if port.has(PortFlags::RATE_OUT) {
         tables.charge(egress, Meter::Out, question.now, question.frame.frames.bytes);
     }
 }

@@ -32,8 +32,8 @@ pub fn sent(port: PortId, frames: &Segments) {
     }
 }
 
-/// A frame, or a copy of one, went nowhere.
-#[inline(always)]
+/// A frame, or a copy of one, went nowhere. Never inlined: it is called from many places, and its locals need not lie on every stack.
+#[inline(never)]
 pub fn dropped(port: PortId, reason: DropReason, frames: &Segments) {
     if let Some(drops) = counters(port).and_then(|counters| counters.drops.get_mut(reason as usize)) {
         *drops += frames.packets;

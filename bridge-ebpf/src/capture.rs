@@ -16,7 +16,7 @@ use bridge_common::{
 
 use crate::{
     maps::{CAPTURE, SIGHTINGS, UNSEEN},
-    packet::{Buffer, Window},
+    packet::Copied,
 };
 
 /// Whether anybody captures.
@@ -47,7 +47,6 @@ pub fn show_window(ctx: &XdpContext, sight: Sight) {
 pub extern "C" fn xbr_show_buffer(skb: *mut __sk_buff, sight: *const Sight) -> u32 {
     // SAFETY: the verifier sees to it that a pointer that is not null points to as many bytes as its type has.
     let Some(sight) = (unsafe { sight.as_ref() }) else { return 0 };
-    let ctx = TcContext::new(skb);
     // SAFETY: the kernel's context is valid for the length of the program.
     let (length, gso_size, tag) = unsafe {
         let skb = &*skb;
@@ -55,7 +54,7 @@ pub extern "C" fn xbr_show_buffer(skb: *mut __sk_buff, sight: *const Sight) -> u
         (skb.len, skb.gso_size, if skb.vlan_present != 0 { tag } else { Tag::default() })
     };
     let head = Sighting { sight: *sight, length, gso_size, tag, ..Sighting::default() };
-    show(skb.cast(), &Buffer::new(&ctx), head);
+    show(skb.cast(), &Copied::of_buffer(skb), head);
     0
 }
 
@@ -65,11 +64,10 @@ pub extern "C" fn xbr_show_buffer(skb: *mut __sk_buff, sight: *const Sight) -> u
 pub extern "C" fn xbr_show_window(xdp: *mut xdp_md, sight: *const Sight) -> u32 {
     // SAFETY: as above.
     let Some(sight) = (unsafe { sight.as_ref() }) else { return 0 };
-    let ctx = XdpContext::new(xdp);
     // SAFETY: the context is the kernel's.
     let length = unsafe { bpf_xdp_get_buff_len(xdp) } as u32;
     let head = Sighting { sight: *sight, length, ..Sighting::default() };
-    show(xdp.cast(), &Window::of_xdp(&ctx), head);
+    show(xdp.cast(), &Copied::of_window(xdp), head);
     0
 }
 

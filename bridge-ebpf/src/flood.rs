@@ -6,12 +6,12 @@
 use core::ffi::{c_long, c_void};
 
 use aya_ebpf::{
-    EbpfContext as _,
+    bindings::__sk_buff,
     helpers::{bpf_clone_redirect, bpf_loop},
     programs::TcContext,
 };
 use bridge_common::{
-    Decision, DropReason, Port, PortId, Question,
+    Config, DropReason, PortId,
     capture::{Path, Sight},
     forward::{leave, tag_out},
     vlan::Retag,
@@ -19,163 +19,156 @@ use bridge_common::{
 
 use crate::{
     account, capture,
+    judge::{Judged, sent},
+    maps::CONFIG,
     tables::Tables,
     tag::Whole,
-    tc::{CONSUME, LET_THROUGH, is_straight, route, sent, set_tag},
+    tc::{CONSUME, LET_THROUGH, is_straight, route, set_tag},
 };
 
 /// What one copy needs to know, for the callback of `bpf_loop`. A plain loop over all ports would have the verifier walk every
 /// path through every iteration.
-struct Flood<'a> {
-    ctx: *const TcContext,
-    question: &'a Question<'a>,
-    decision: &'a Decision,
-    /// What this round's copies have had done to their tag.
-    round: Retag,
-    first: bool,
+struct Flood {
+    skb: *mut __sk_buff,
+    judged: *const Judged,
+    /// The [`Retag`] that this round's copies have had.
+    round: u32,
+    first: u32,
 }
 
-/// A copy for every port that takes one.
+/// A copy for every port that takes one. See [`crate::judge`] for why it is so.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn xbr_flood(skb: *mut __sk_buff, judged: *mut Judged) -> i32 {
+    // SAFETY: the verifier sees to it that a pointer that is not null points to as many bytes as its type has.
+    if let (Some(judged), Some(config)) = (unsafe { judged.as_mut() }, CONFIG.get(0)) {
+        let ctx = TcContext::new(skb);
+        capture::show_buffer(&ctx, Sight::flooded(judged.ingress(), Path::Tc));
+        if config.filters_vlans() {
+            flood_tagged(&ctx, judged, config.ports_end);
+        } else {
+            copies(&ctx, judged, config.ports_end, Retag::Keep, true);
+        }
+        set_tag(&ctx, 0);
+    }
+    CONSUME
+}
+
+/// The ports where the frame leaves with a tag, then those where it leaves without, or the other way round: first those where it
+/// leaves as it came.
 #[inline(always)]
-pub fn flood(ctx: &TcContext, question: &Question<'_>, decision: &Decision) -> i32 {
-    capture::show_buffer(ctx, Sight::flooded(question.ingress, Path::Tc));
-    let rest = Rest::of(question, decision);
-    if !question.config.filters_vlans() {
-        copies(ctx, question, decision, Retag::Keep, true);
-        set_tag(ctx, 0);
-        return rest.conclude(ctx, question, decision, true);
+fn flood_tagged(ctx: &TcContext, judged: &mut Judged, ports: u16) {
+    judged.came = Whole::of(ctx);
+    let tag = judged.frame().tag;
+    let first = if tag.is_present() && tag.vid() == 0 { Retag::Rewrite } else { Retag::Keep };
+    let second = if tag.is_present() { Retag::Pop } else { Retag::Push };
+    if !turn(ctx, judged, first) {
+        return;
     }
-    let tag = question.frame.tag;
-    let tagged = if tag.is_present() && tag.vid() == 0 { Retag::Rewrite } else { Retag::Keep };
-    let other = if tag.is_present() { Retag::Pop } else { Retag::Push };
-    // What the original is to be when it goes on comes last.
-    let rounds = if rest.retag() == Some(tagged) { [other, tagged] } else { [tagged, other] };
-    let came = Whole::of(ctx);
-    let mut now = came;
-    let mut done = true;
-    for (index, round) in rounds.into_iter().enumerate() {
-        // Nothing leaves like that: `vlan::retag` bares no second tag.
-        if round == Retag::Pop && tag.is_double() {
-            continue;
-        }
-        let wanted = came.after(round, decision.vlan);
-        done = now.become_(wanted, ctx);
-        if !done {
-            account::dropped(question.ingress, DropReason::Retag, &question.frame.frames);
-            break;
-        }
-        now = wanted;
-        copies(ctx, question, decision, round, index == 0);
+    copies(ctx, judged, ports, first, true);
+    // Nothing leaves without its outer tag where another one would show: `vlan::retag`.
+    if !(second == Retag::Pop && tag.is_double()) && turn(ctx, judged, second) {
+        copies(ctx, judged, ports, second, false);
     }
-    set_tag(ctx, 0);
-    rest.conclude(ctx, question, decision, done)
+}
+
+/// Gives the frame the tag that it came with, changed like this.
+#[inline(never)]
+fn turn(ctx: &TcContext, judged: &Judged, retag: Retag) -> bool {
+    let done = Whole::of(ctx).become_(judged.came.after(retag, judged.vlan()), ctx);
+    if !done {
+        account::dropped(judged.ingress(), DropReason::Retag, &judged.frames());
+    }
+    done
 }
 
 #[inline(always)]
-fn copies(ctx: &TcContext, question: &Question<'_>, decision: &Decision, round: Retag, first: bool) {
-    let mut flood = Flood { ctx, question, decision, round, first };
+fn copies(ctx: &TcContext, judged: &Judged, ports: u16, round: Retag, first: bool) {
+    let mut flood = Flood { skb: ctx.skb.skb, judged, round: round as u32, first: first as u32 };
     // SAFETY: the callback has the signature that the helper calls, and the context outlives the call.
     unsafe {
-        bpf_loop(question.config.ports_end as u32, copy as *mut c_void, (&raw mut flood).cast(), 0);
+        bpf_loop(ports as u32, copy as *mut c_void, (&raw mut flood).cast(), 0);
     }
 }
 
 /// One copy. A port that was never meant to have one takes no part, as in the Linux bridge.
-extern "C" fn copy(index: u32, flood: *const Flood<'_>) -> c_long {
-    // SAFETY: the caller's context, alive for as long as its loop.
-    let Flood { ctx, question, decision, round, first } = unsafe { &*flood };
+extern "C" fn copy(index: u32, flood: *const Flood) -> c_long {
+    // SAFETY: the caller's context, alive for as long as its loop, and so is what it points to.
+    let (Flood { skb, judged, round, first }, Some(config)) = (unsafe { &*flood }, CONFIG.get(0)) else {
+        return 1;
+    };
     // SAFETY: as above.
-    let ctx = unsafe { &**ctx };
+    let judged = unsafe { &**judged };
+    let (ctx, question, decision) = (&TcContext::new(*skb), &judged.question(config), &judged.decision());
     let (ingress, egress) = (question.ingress, PortId(index as u16));
     if is_straight(ingress, egress) {
         return 0;
     }
     match tag_out(question, decision, egress, &Tables) {
-        Ok(retag) if retag != *round => return 0,
-        Err(_) if !*first => return 0,
+        Ok(retag) if retag as u32 != *round => return 0,
+        Err(_) if *first == 0 => return 0,
         _ => {}
     }
-    let port = match leave(question, decision, egress, &Tables) {
-        Ok((port, _)) => port,
+    let (port, retag) = match leave(question, decision, egress, &Tables) {
+        Ok(left) => left,
         Err(reason) => {
-            lost(ctx, question, egress, reason);
+            lost(ctx, judged, egress, reason);
             return 0;
         }
     };
     let flags = route(ctx, egress);
     // SAFETY: the context is the kernel's; no pointer into the frame is kept across the call.
-    let outcome = unsafe { bpf_clone_redirect(ctx.as_ptr().cast(), port.ifindex, flags) };
+    let outcome = unsafe { bpf_clone_redirect(*skb, port.ifindex, flags) };
     // Positive is NET_XMIT_DROP and the like from the device's queue.
     if outcome == 0 {
-        sent(question, decision, egress, &port, *round);
+        sent(judged, egress, port.flags, retag);
         capture::show_buffer(ctx, Sight::copy(ingress, egress, Path::Tc, Ok(())));
     } else {
-        lost(ctx, question, egress, DropReason::Redirect);
+        lost(ctx, judged, egress, DropReason::Redirect);
     }
     0
 }
 
 /// A copy that did not leave, if it was meant to.
 #[inline(always)]
-fn lost(ctx: &TcContext, question: &Question<'_>, egress: PortId, reason: DropReason) {
+fn lost(ctx: &TcContext, judged: &Judged, egress: PortId, reason: DropReason) {
     if reason.abstains() {
         return;
     }
-    account::dropped(egress, reason, &question.frame.frames);
-    capture::show_buffer(ctx, Sight::copy(question.ingress, egress, Path::Tc, Err(reason)));
+    account::dropped(egress, reason, &judged.frames());
+    capture::show_buffer(ctx, Sight::copy(judged.ingress(), egress, Path::Tc, Err(reason)));
 }
 
-/// What is left of the original after a flood: host and wire hand it to each other, a guest's is used up.
-struct Rest {
-    egress: PortId,
-    leave: Option<Result<(Port, Retag), DropReason>>,
-}
-
-impl Rest {
-    #[inline(always)]
-    fn of(question: &Question<'_>, decision: &Decision) -> Self {
-        let egress = match question.ingress {
-            PortId::HOST => PortId::UPLINK,
-            PortId::UPLINK => PortId::HOST,
-            _ => return Self { egress: PortId::HOST, leave: None },
-        };
-        Self { egress, leave: Some(leave(question, decision, egress, &Tables)) }
-    }
-
-    #[inline(always)]
-    fn retag(&self) -> Option<Retag> {
-        match self.leave {
-            Some(Ok((_, retag))) => Some(retag),
-            _ => None,
-        }
-    }
-
-    /// `done` is whether the frame has the tag that it is to have.
-    #[inline(always)]
-    fn conclude(self, ctx: &TcContext, question: &Question<'_>, decision: &Decision, done: bool) -> i32 {
-        let egress = self.egress;
-        match self.leave {
-            None => CONSUME,
-            Some(Ok((port, retag))) if done => {
-                capture::show_buffer(ctx, Sight::copy(question.ingress, egress, Path::Tc, Ok(())));
-                sent(question, decision, egress, &port, retag);
-                LET_THROUGH
-            }
-            Some(Ok(_)) => CONSUME,
-            Some(Err(reason)) => {
-                lost_rest(ctx, question, egress, reason);
-                CONSUME
-            }
-        }
+/// What is left of the original after a flood: host and wire hand it to each other.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn xbr_rest(skb: *mut __sk_buff, judged: *mut Judged) -> i32 {
+    // SAFETY: as above.
+    match (unsafe { judged.as_ref() }, CONFIG.get(0)) {
+        (Some(judged), Some(config)) => rest(&TcContext::new(skb), judged, config),
+        _ => CONSUME,
     }
 }
 
-/// Between host and wire a port that is down is a loss: the frame's own way leads there and nowhere else.
 #[inline(always)]
-fn lost_rest(ctx: &TcContext, question: &Question<'_>, egress: PortId, reason: DropReason) {
-    if reason.abstains() && reason != DropReason::PortDown {
-        return;
-    }
-    account::dropped(egress, reason, &question.frame.frames);
-    capture::show_buffer(ctx, Sight::copy(question.ingress, egress, Path::Tc, Err(reason)));
+fn rest(ctx: &TcContext, judged: &Judged, config: &Config) -> i32 {
+    let (ingress, egress) = match judged.ingress() {
+        PortId::HOST => (PortId::HOST, PortId::UPLINK),
+        _ => (PortId::UPLINK, PortId::HOST),
+    };
+    let outcome = match leave(&judged.question(config), &judged.decision(), egress, &Tables) {
+        Ok((_, retag)) if config.filters_vlans() && !turn(ctx, judged, retag) => return CONSUME,
+        Ok((port, retag)) => {
+            sent(judged, egress, port.flags, retag);
+            Ok(())
+        }
+        // Between these two a port that is down is a loss: the frame's own way leads there and nowhere else.
+        Err(reason) if reason.abstains() && reason != DropReason::PortDown => return CONSUME,
+        Err(reason) => {
+            account::dropped(egress, reason, &judged.frames());
+            Err(reason)
+        }
+    };
+    capture::show_buffer(ctx, Sight::copy(ingress, egress, Path::Tc, outcome));
+    if outcome.is_ok() { LET_THROUGH } else { CONSUME }
 }

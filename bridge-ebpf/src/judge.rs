@@ -9,10 +9,10 @@ use aya_ebpf::{
     programs::{TcContext, XdpContext},
 };
 use bridge_common::{
-    Config, Decision, DropReason, FdbEntry, Frame, Learn, Mac, PortFlags, PortId, Question, Verdict, commit,
-    decide,
+    Config, Decision, DropReason, FdbEntry, Frame, Learn, Mac, Packet, PortFlags, PortId, Question, Verdict,
+    commit, decide,
     fdb::FdbFlags,
-    forward::Spread,
+    forward::{Spread, departed},
     frame::Segments,
     vlan::{Retag, Tag},
 };
@@ -22,7 +22,7 @@ use crate::{
     maps::{CONFIG, now},
     packet::{Buffer, Window},
     tables::Tables,
-    tag::aside,
+    tag::{Whole, aside},
 };
 
 /// A frame and what was decided about it.
@@ -49,6 +49,9 @@ pub struct Judged {
     retag: u8,
     spread: u8,
     padding: u8,
+    /// For a flood, the tag that the frame came with.
+    pub came: Whole,
+    more: u32,
 }
 
 const FORWARD: u8 = 0;
@@ -79,6 +82,8 @@ impl Judged {
             retag: 0,
             spread: 0,
             padding: 0,
+            came: Whole::NONE,
+            more: 0,
         }
     }
 
@@ -88,14 +93,23 @@ impl Judged {
     }
 
     #[inline(always)]
+    pub const fn vlan(&self) -> u16 {
+        self.vlan
+    }
+
+    #[inline(always)]
     pub const fn frames(&self) -> Segments {
         Segments { packets: self.packets, bytes: self.bytes, longest: self.longest }
     }
 
     #[inline(always)]
+    pub const fn frame(&self) -> Frame {
+        Frame { dst: self.dst, src: self.src, tag: self.tag, frames: self.frames() }
+    }
+
+    #[inline(always)]
     pub const fn question<'a>(&self, config: &'a Config) -> Question<'a> {
-        let frame = Frame { dst: self.dst, src: self.src, tag: self.tag, frames: self.frames() };
-        Question { frame, ingress: self.ingress(), now: self.now, config }
+        Question { frame: self.frame(), ingress: self.ingress(), now: self.now, config }
     }
 
     #[inline(always)]
@@ -146,10 +160,17 @@ impl Judged {
         }
     }
 
+    /// The frame's facts, before the decision.
     #[inline(always)]
-    fn write(&mut self, question: &Question<'_>, decision: &Decision) {
-        (self.dst, self.src, self.tag) = (question.frame.dst, question.frame.src, question.frame.tag);
-        (self.now, self.vlan, self.from) = (question.now, decision.vlan, decision.from);
+    fn read(&mut self, packet: &impl Packet, aside: Option<u16>, config: &Config) -> Option<()> {
+        let frame = Frame::parse(packet, self.frames(), aside, config.filters_vlans())?;
+        (self.dst, self.src, self.tag, self.now) = (frame.dst, frame.src, frame.tag, now());
+        Some(())
+    }
+
+    #[inline(always)]
+    fn write(&mut self, decision: &Decision) {
+        (self.vlan, self.from) = (decision.vlan, decision.from);
         (self.verdict, self.port) = match decision.verdict {
             Verdict::Forward(port) => (FORWARD, port.0),
             Verdict::Flood(port) => (FLOOD, port.0),
@@ -191,11 +212,11 @@ pub extern "C" fn xbr_judge_buffer(skb: *mut __sk_buff, judged: *mut Judged) -> 
     // SAFETY: the verifier sees to it that a pointer that is not null points to as many bytes as its type has.
     let (Some(judged), Some(config)) = (unsafe { judged.as_mut() }, CONFIG.get(0)) else { return 0 };
     let ctx = TcContext::new(skb);
-    let parsed = Frame::parse(&Buffer::new(&ctx), judged.frames(), aside(&ctx), config.filters_vlans());
-    let Some(frame) = parsed else { return 0 };
-    let question = Question { frame, ingress: judged.ingress(), now: now(), config };
-    let decision = decide(&question, &Tables, |guards| looking::buffer(skb, &question, guards));
-    judged.write(&question, &decision);
+    if judged.read(&Buffer::new(&ctx), aside(&ctx), config).is_some() {
+        let decision =
+            decide(&judged.question(config), &Tables, |guards| looking::buffer(skb, judged, guards));
+        judged.write(&decision);
+    }
     0
 }
 
@@ -206,11 +227,11 @@ pub extern "C" fn xbr_judge_window(xdp: *mut xdp_md, judged: *mut Judged) -> u32
     // SAFETY: as above.
     let (Some(judged), Some(config)) = (unsafe { judged.as_mut() }, CONFIG.get(0)) else { return 0 };
     let ctx = XdpContext::new(xdp);
-    let parsed = Frame::parse(&Window::of_xdp(&ctx), judged.frames(), None, config.filters_vlans());
-    let Some(frame) = parsed else { return 0 };
-    let question = Question { frame, ingress: judged.ingress(), now: now(), config };
-    let decision = decide(&question, &Tables, |guards| looking::window(xdp, &question, guards));
-    judged.write(&question, &decision);
+    if judged.read(&Window::of_xdp(&ctx), None, config).is_some() {
+        let decision =
+            decide(&judged.question(config), &Tables, |guards| looking::window(xdp, judged, guards));
+        judged.write(&decision);
+    }
     0
 }
 
@@ -225,4 +246,17 @@ pub extern "C" fn xbr_settle(judged: *mut Judged) -> u32 {
         account::reported(&report, &question.frame.source(decision.vlan), question.ingress, question.now);
     }
     0
+}
+
+/// Counts what left, and takes what it costs.
+#[inline(never)]
+pub fn sent(judged: &Judged, egress: PortId, port: PortFlags, retag: Retag) {
+    let frames = judged.frames().retagged(retag);
+    account::sent(egress, &frames);
+    account::sent_in(judged.vlan(), &frames);
+    if port.has(PortFlags::RATE_OUT)
+        && let Some(config) = CONFIG.get(0)
+    {
+        departed(&judged.question(config), egress, port, &mut Tables);
+    }
 }

@@ -1,6 +1,12 @@
 //! Reading frames: the bounds checks that the verifier wants to see.
 
-use aya_ebpf::programs::{TcContext, XdpContext};
+use core::{ffi::c_void, mem::MaybeUninit};
+
+use aya_ebpf::{
+    bindings::{__sk_buff, xdp_md},
+    helpers::{bpf_skb_load_bytes, bpf_xdp_load_bytes},
+    programs::{TcContext, XdpContext},
+};
 use bridge_common::Packet;
 
 /// The part of a frame that lies between two pointers of a context.
@@ -58,5 +64,33 @@ impl Packet for Buffer<'_> {
             Some(bytes) => Some(bytes),
             None => self.ctx.load(offset as usize).ok(),
         }
+    }
+}
+
+/// A frame that is read by copying, wherever its bytes lie. To the verifier an offset into one is any number: it walks a loop over headers
+/// once, where with pointers into the frame it would walk it for every range of every offset.
+pub struct Copied<F>(F);
+
+impl Copied<()> {
+    #[inline(always)]
+    pub fn of_buffer(skb: *mut __sk_buff) -> Copied<impl Fn(u32, *mut c_void, u32) -> i64> {
+        // SAFETY: the context is the kernel's, and the place has so many bytes.
+        Copied(move |at, to, bytes| unsafe { bpf_skb_load_bytes(skb.cast(), at, to, bytes) })
+    }
+
+    #[inline(always)]
+    pub fn of_window(xdp: *mut xdp_md) -> Copied<impl Fn(u32, *mut c_void, u32) -> i64> {
+        // SAFETY: as above.
+        Copied(move |at, to, bytes| unsafe { bpf_xdp_load_bytes(xdp, at, to, bytes) })
+    }
+}
+
+impl<F: Fn(u32, *mut c_void, u32) -> i64> Packet for Copied<F> {
+    #[inline(always)]
+    fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        let mut bytes = MaybeUninit::<[u8; N]>::uninit();
+        let failed = (self.0)(offset, bytes.as_mut_ptr().cast(), N as u32) != 0;
+        // SAFETY: the helper has written all of them.
+        if failed { None } else { Some(unsafe { bytes.assume_init() }) }
     }
 }

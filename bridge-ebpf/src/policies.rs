@@ -38,37 +38,54 @@ impl Policies for Tables {
 
     #[inline(always)]
     fn has_room(&self, id: PortId) -> bool {
-        let Some(policy) = policy(id) else { return false };
-        let (Some(learned), Some(forgotten)) = (LEARNED.get(id.index()), FORGOTTEN.get(id.index())) else {
-            return false;
-        };
-        // A station may be forgotten before its learning was counted: less than nothing is nothing.
-        let count = learned.wrapping_sub(*forgotten) as i64;
-        count < policy.stations_max as i64
+        has_room(id)
     }
 
     #[inline(always)]
     fn may(&self, id: PortId, meter: Meter, now: u64, units: u64) -> bool {
-        match bucket(id, meter) {
-            // SAFETY: an aligned word of an array element.
-            Some((rate, level)) => rate.after(unsafe { level.read_volatile() }, now, units).is_some(),
-            None => true,
-        }
+        may(id, meter, now, units)
     }
 
-    /// Two CPUs that find a bucket full at the same time both start it anew, and one cost is lost: the limit is exact to a
-    /// frame for each CPU.
     #[inline(always)]
     fn charge(&mut self, id: PortId, meter: Meter, now: u64, units: u64) {
-        let Some((rate, level)) = bucket(id, meter) else { return };
-        let cost = rate.cost(units);
-        // SAFETY: as above.
-        unsafe {
-            if level.read_volatile() > now {
-                atomic::add(level, cost);
-            } else {
-                level.write_volatile(now.wrapping_add(cost));
-            }
+        charge(id, meter, now, units);
+    }
+}
+
+// Never inlined, these: the frames of ports without limits are not to step over them.
+
+#[inline(never)]
+fn has_room(id: PortId) -> bool {
+    let Some(policy) = policy(id) else { return false };
+    let (Some(learned), Some(forgotten)) = (LEARNED.get(id.index()), FORGOTTEN.get(id.index())) else {
+        return false;
+    };
+    // A station may be forgotten before its learning was counted: less than nothing is nothing.
+    let count = learned.wrapping_sub(*forgotten) as i64;
+    count < policy.stations_max as i64
+}
+
+#[inline(never)]
+fn may(id: PortId, meter: Meter, now: u64, units: u64) -> bool {
+    match bucket(id, meter) {
+        // SAFETY: an aligned word of an array element.
+        Some((rate, level)) => rate.after(unsafe { level.read_volatile() }, now, units).is_some(),
+        None => true,
+    }
+}
+
+/// Two CPUs that find a bucket full at the same time both start it anew, and one cost is lost: the limit is exact to a
+/// frame for each CPU.
+#[inline(never)]
+fn charge(id: PortId, meter: Meter, now: u64, units: u64) {
+    let Some((rate, level)) = bucket(id, meter) else { return };
+    let cost = rate.cost(units);
+    // SAFETY: as above.
+    unsafe {
+        if level.read_volatile() > now {
+            atomic::add(level, cost);
+        } else {
+            level.write_volatile(now.wrapping_add(cost));
         }
     }
 }

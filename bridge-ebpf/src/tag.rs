@@ -9,6 +9,7 @@ use bridge_common::{Packet as _, frame::ether, vlan::Retag};
 use crate::packet::{Buffer, Window};
 
 /// A tag as it is: protocol in bits 16 to 31, TCI below. 0 is none.
+#[repr(transparent)]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Whole(u32);
 

@@ -6,9 +6,8 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use bridge_common::{
-    Decision, DropReason, Port, PortId, Question, Verdict,
+    DropReason, PortId, Verdict,
     capture::{Path, Sight},
-    forward::departed,
     frame::Segments,
     maps::OWN_TAG,
     port::Ports as _,
@@ -17,9 +16,9 @@ use bridge_common::{
 
 use crate::{
     account, capture,
-    flood::flood,
-    judge::{Judged, xbr_judge_buffer, xbr_settle},
-    maps::{CONFIG, PORT_OF},
+    flood::{xbr_flood, xbr_rest},
+    judge::{Judged, sent, xbr_judge_buffer, xbr_settle},
+    maps::PORT_OF,
     packet::Buffer,
     tables::Tables,
     tag::Whole,
@@ -106,13 +105,11 @@ fn segments(ctx: &TcContext) -> Segments {
 #[inline(always)]
 pub fn forward(ctx: &TcContext, ingress: PortId) -> i32 {
     let frames = segments(ctx);
-    // The verifier wants to see it asked; an array has its first element.
-    let Some(config) = CONFIG.get(0) else { return no_port(ctx) };
     account::received(ingress, &frames);
     let mut judged = Judged::new(ingress, &frames);
     xbr_judge_buffer(ctx.skb.skb, &mut judged);
     xbr_settle(&mut judged);
-    let (question, decision) = (judged.question(config), judged.decision());
+    let decision = judged.decision();
     account::received_in(decision.vlan, &frames);
     match decision.verdict {
         Verdict::Drop(reason, port) => {
@@ -120,40 +117,34 @@ pub fn forward(ctx: &TcContext, ingress: PortId) -> i32 {
             capture::show_buffer(ctx, Sight::dropped(ingress, port, Path::Tc, reason));
             CONSUME
         }
-        Verdict::Forward(egress) => send(ctx, &question, &decision, egress),
-        Verdict::Flood(_) => flood(ctx, &question, &decision),
+        Verdict::Forward(egress) => send(ctx, &judged, decision.retag, egress),
+        Verdict::Flood(_) => {
+            xbr_flood(ctx.skb.skb, &mut judged);
+            if ingress.is_guest() { CONSUME } else { xbr_rest(ctx.skb.skb, &mut judged) }
+        }
     }
 }
 
 /// The original goes out of one port.
 #[inline(always)]
-fn send(ctx: &TcContext, question: &Question<'_>, decision: &Decision, egress: PortId) -> i32 {
+fn send(ctx: &TcContext, judged: &Judged, retag: Retag, egress: PortId) -> i32 {
     let Some(port) = Tables.port(egress) else { return no_port(ctx) };
-    let ingress = question.ingress;
-    if decision.retag != Retag::Keep {
+    let ingress = judged.ingress();
+    if retag != Retag::Keep {
         let tag = Whole::of(ctx);
-        if !tag.become_(tag.after(decision.retag, decision.vlan), ctx) {
-            account::dropped(egress, DropReason::Retag, &question.frame.frames);
+        if !tag.become_(tag.after(retag, judged.vlan()), ctx) {
+            account::dropped(egress, DropReason::Retag, &judged.frames());
             capture::show_buffer(ctx, Sight::dropped(ingress, egress, Path::Tc, DropReason::Retag));
             return CONSUME;
         }
     }
     capture::show_buffer(ctx, Sight::forwarded(ingress, egress, Path::Tc));
-    sent(question, decision, egress, &port, decision.retag);
+    sent(judged, egress, port.flags, retag);
     if is_straight(ingress, egress) {
         return LET_THROUGH;
     }
     // SAFETY: a helper that only notes the target.
     unsafe { bpf_redirect(port.ifindex, route(ctx, egress)) as i32 }
-}
-
-/// Counts what left, and takes what it costs.
-#[inline(always)]
-pub fn sent(question: &Question<'_>, decision: &Decision, egress: PortId, port: &Port, retag: Retag) {
-    let frames = question.frame.frames.retagged(retag);
-    account::sent(egress, &frames);
-    account::sent_in(decision.vlan, &frames);
-    departed(question, egress, port, &mut Tables);
 }
 
 /// Between host and wire the kernel's own way is the right one.

@@ -2,20 +2,24 @@
 //! learned, counted and reported nothing, and TC decides alone. (The count of frames left to TC is no
 //! account of the frame.)
 
-use aya_ebpf::{bindings::xdp_action, helpers::bpf_xdp_get_buff_len, programs::XdpContext};
+use aya_ebpf::{
+    bindings::{xdp_action, xdp_md},
+    helpers::bpf_xdp_get_buff_len,
+    programs::XdpContext,
+};
 use bridge_common::{
-    Config, Decision, DropReason, Port, PortFlags, PortId, Question, SlowReason, Verdict,
+    DropReason, Port, PortFlags, PortId, SlowReason, Verdict,
     capture::{Path, Sight},
-    forward::departed,
     frame::Segments,
     guard,
     port::{LINK_OVERHEAD, Ports as _},
+    vlan::Retag,
 };
 
 use crate::{
     account, capture,
-    judge::{Judged, xbr_judge_window, xbr_settle},
-    maps::{CONFIG, DEVICES, PORT_OF, guard_is_on},
+    judge::{Judged, sent, xbr_judge_window, xbr_settle},
+    maps::{DEVICES, PORT_OF, guard_is_on},
     packet::Window,
     tables::Tables,
     tag::retag_xdp,
@@ -28,10 +32,8 @@ pub fn forward(ctx: &XdpContext) -> u32 {
         return xdp_action::XDP_PASS;
     };
     let ingress = PortId(port as u16);
-    let (Some(port), Some(config)) = (Tables.port(ingress), CONFIG.get(0)) else {
-        return xdp_action::XDP_PASS;
-    };
-    match take(ctx, ingress, &port, config) {
+    let Some(port) = Tables.port(ingress) else { return xdp_action::XDP_PASS };
+    match take(ctx, ingress, &port) {
         Ok(action) => action,
         Err(reason) => {
             account::slowed(ingress, reason);
@@ -42,9 +44,8 @@ pub fn forward(ctx: &XdpContext) -> u32 {
 
 /// The action for a frame that XDP takes, or why it does not.
 #[inline(always)]
-fn take(ctx: &XdpContext, ingress: PortId, port: &Port, config: &Config) -> Result<u32, SlowReason> {
-    let window = Window::of_xdp(ctx);
-    let length = window.length();
+fn take(ctx: &XdpContext, ingress: PortId, port: &Port) -> Result<u32, SlowReason> {
+    let length = Window::of_xdp(ctx).length();
     // SAFETY: the context is the kernel's.
     if unsafe { bpf_xdp_get_buff_len(ctx.ctx) } != length as u64 {
         return Err(SlowReason::MultiBuffer);
@@ -56,7 +57,7 @@ fn take(ctx: &XdpContext, ingress: PortId, port: &Port, config: &Config) -> Resu
     let frames = Segments::one(length);
     let mut judged = Judged::new(ingress, &frames);
     xbr_judge_window(ctx.ctx, &mut judged);
-    let (question, decision) = (judged.question(config), judged.decision());
+    let decision = judged.decision();
     let (action, sight) = match decision.verdict {
         Verdict::Drop(reason, egress) => {
             account::dropped(egress, reason, &frames);
@@ -64,7 +65,7 @@ fn take(ctx: &XdpContext, ingress: PortId, port: &Port, config: &Config) -> Resu
         }
         Verdict::Flood(_) => return Err(SlowReason::Flood),
         Verdict::Forward(PortId::HOST) => return Err(SlowReason::ToHost),
-        Verdict::Forward(egress) => redirect(ctx, &window, port, egress, &question, &decision)?,
+        Verdict::Forward(egress) => redirect(ctx, port, egress, &judged, decision.retag)?,
     };
     account::received(ingress, &frames);
     account::received_in(decision.vlan, &frames);
@@ -77,33 +78,42 @@ fn take(ctx: &XdpContext, ingress: PortId, port: &Port, config: &Config) -> Resu
 #[inline(always)]
 fn redirect(
     ctx: &XdpContext,
-    window: &Window,
     from: &Port,
     to: PortId,
-    question: &Question<'_>,
-    decision: &Decision,
+    judged: &Judged,
+    retag: Retag,
 ) -> Result<(u32, Sight), SlowReason> {
     let port = Tables.port(to).filter(|port| port.flags.has(PortFlags::XDP)).ok_or(SlowReason::ToTc)?;
     if guard_is_on() && from.flags.has(PortFlags::GUARD) {
-        guard::prove(window)?;
+        if let Some(reason) = SlowReason::from_index(xbr_prove(ctx.ctx)) {
+            return Err(reason);
+        }
     }
     // The slot is empty for the moment between a port's facts and its device: TC knows the way.
     DEVICES.get(to.index()).ok_or(SlowReason::ToTc)?;
-    if !retag_xdp(ctx, decision.retag, decision.vlan) {
+    if !retag_xdp(ctx, retag, judged.vlan()) {
         return Err(SlowReason::Retag);
     }
-    let (ingress, frames) = (question.ingress, question.frame.frames.retagged(decision.retag));
     match DEVICES.redirect(to.index(), 0) {
         Ok(action) => {
-            account::sent(to, &frames);
-            account::sent_in(decision.vlan, &frames);
-            departed(question, to, &port, &mut Tables);
-            Ok((action, Sight::forwarded(ingress, to, Path::Xdp)))
+            sent(judged, to, port.flags, retag);
+            Ok((action, Sight::forwarded(judged.ingress(), to, Path::Xdp)))
         }
         // It was emptied in this very moment.
         Err(_) => {
-            account::dropped(to, DropReason::Redirect, &frames);
-            Ok((xdp_action::XDP_DROP, Sight::dropped(ingress, to, Path::Xdp, DropReason::Redirect)))
+            account::dropped(to, DropReason::Redirect, &judged.frames());
+            let sight = Sight::dropped(judged.ingress(), to, Path::Xdp, DropReason::Redirect);
+            Ok((xdp_action::XDP_DROP, sight))
         }
+    }
+}
+
+/// Asks the guard: the number of a [`SlowReason`], or one more than there are. See [`crate::judge`] for why it is so.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn xbr_prove(xdp: *mut xdp_md) -> u64 {
+    match guard::prove(&Window::of_xdp(&XdpContext::new(xdp))) {
+        Ok(()) => SlowReason::COUNT as u64,
+        Err(reason) => reason as u64,
     }
 }

@@ -286,7 +286,7 @@ impl Model {
             counters.tx_bytes += frames.bytes;
         }
         let port = self.port(egress).unwrap_or_default();
-        departed(question, egress, &port, self);
+        departed(question, egress, port.flags, self);
     }
 
     fn count_received(&mut self, port: PortId, frames: &Segments) {

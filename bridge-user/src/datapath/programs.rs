@@ -246,6 +246,9 @@ impl Programs {
 
 fn load(options: &Options, pin: &impl Fn(&str) -> std::path::PathBuf) -> Result<Ebpf> {
     let mut loader = EbpfLoader::new();
+    if std::env::var_os("XBR_VERBOSE").is_some() {
+        loader.verifier_log_level(aya::VerifierLogLevel::VERBOSE | aya::VerifierLogLevel::STATS);
+    }
     loader.map_max_entries(maps::FDB, options.fdb_max);
     for name in maps::PINNED {
         loader.map_pin_path(name, pin(name));

@@ -84,7 +84,7 @@ fn sk_buff(context: &Context) -> [u8; 192] {
 /// What the programs keep for themselves, for a test that wants to read it or begin anew.
 pub struct Bench {
     ring: RingBuf<MapData>,
-    budgets: Array<MapData, Words<2>>,
+    budgets: Array<MapData, Words<3>>,
     reclaim: Array<MapData, Words<3>>,
 }
 
@@ -118,7 +118,7 @@ impl Bench {
     pub fn forget(&mut self) -> Result<()> {
         let failed = |map| move |error| Error::WriteMap { map, reason: words(&error) };
         for port in 0..MAX_PORTS {
-            self.budgets.set(port, Words([0; 2]), 0).map_err(failed(maps::EVENT_BUDGET))?;
+            self.budgets.set(port, Words([0; 3]), 0).map_err(failed(maps::EVENT_BUDGET))?;
         }
         self.reclaim.set(0, Words([0; 3]), 0).map_err(failed(maps::RECLAIM))
     }
