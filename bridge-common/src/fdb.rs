@@ -15,6 +15,22 @@ pub struct FdbKey {
 
 const _: () = assert!(size_of::<FdbKey>() == 8);
 
+impl FdbKey {
+    /// The key as one word, and back. Moved as such it is one instruction.
+    #[inline(always)]
+    pub const fn to_word(self) -> u64 {
+        // SAFETY: plain numbers both, of one size.
+        unsafe { core::mem::transmute::<Self, u64>(self) }
+    }
+
+    /// See [`Self::to_word`].
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        // SAFETY: as above.
+        unsafe { core::mem::transmute::<u64, Self>(word) }
+    }
+}
+
 /// What is true of an entry, as bits.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -125,7 +125,7 @@ pub fn decide<T: Tables>(
     if !frame.src.is_station() {
         return Decision::refuse(DropReason::BadSource, ingress);
     }
-    let host_source = frame.src == config.uplink_mac;
+    let host_source = frame.src.is(config.uplink_mac);
     if host_source && ingress != PortId::HOST {
         return Decision::refuse(DropReason::HostSource, ingress);
     }
@@ -248,10 +248,10 @@ fn source<T: Tables>(question: &Question<'_>, decision: &Decision, tables: &T) -
 fn destination<T: Tables>(question: &Question<'_>, decision: &mut Decision, tables: &T) {
     let Question { frame, now, config, .. } = question;
     let egress = if frame.dst.is_group() {
-        let all = frame.dst == crate::Mac::BROADCAST;
+        let all = frame.dst.is(crate::Mac::BROADCAST);
         decision.spread = if all { Spread::Broadcast } else { Spread::Multicast };
         return flood(question, decision, tables);
-    } else if frame.dst == config.uplink_mac {
+    } else if frame.dst.is(config.uplink_mac) {
         PortId::HOST
     } else {
         match tables.station(&frame.destination(decision.vlan)) {

@@ -23,6 +23,14 @@ impl Packet for &[u8] {
     }
 }
 
+/// An Ethernet header without tags, as it is in a frame.
+#[repr(C)]
+struct Header {
+    dst: Mac,
+    src: Mac,
+    kind: [u8; 2],
+}
+
 /// The facts of a frame that the decision needs.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,9 +50,10 @@ impl Frame {
     /// frame's bytes. `None` if there is no whole Ethernet header, or no whole tag.
     #[inline(always)]
     pub fn parse(packet: &impl Packet, frames: Segments, aside: Option<u16>, tagged: bool) -> Option<Self> {
-        let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, t0, t1] = packet.load::<14>(0)?;
-        let tag = if tagged { tag(packet, u16::from_be_bytes([t0, t1]), aside)? } else { Tag::NONE };
-        Some(Self { dst: Mac([d0, d1, d2, d3, d4, d5]), src: Mac([s0, s1, s2, s3, s4, s5]), tag, frames })
+        // SAFETY: plain bytes both, of one size. (Taking the array apart would be done, and undone, byte by byte.)
+        let Header { dst, src, kind } = unsafe { core::mem::transmute::<[u8; 14], Header>(packet.load(0)?) };
+        let tag = if tagged { tag(packet, u16::from_be_bytes(kind), aside)? } else { Tag::NONE };
+        Some(Self { dst, src, tag, frames })
     }
 
     /// The key of the station that sent it, in its VLAN.

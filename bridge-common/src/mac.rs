@@ -3,7 +3,9 @@
 use core::{fmt, str::FromStr};
 
 /// A 48-bit Ethernet address, in the order of the wire.
-#[repr(transparent)]
+///
+/// Aligned as in a frame and as in every key: this target has no unaligned loads, and would go byte by byte.
+#[repr(C, align(2))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mac(pub [u8; 6]);
 
@@ -12,6 +14,19 @@ impl Mac {
     pub const BROADCAST: Self = Self([0xff; 6]);
     /// 00:00:00:00:00:00, which nobody owns.
     pub const ZERO: Self = Self([0; 6]);
+
+    /// The same address. What `==` says, in three comparisons instead of six.
+    #[inline(always)]
+    pub const fn is(self, other: Self) -> bool {
+        let ([a, b, c], [d, e, f]) = (self.words(), other.words());
+        a == d && b == e && c == f
+    }
+
+    #[inline(always)]
+    const fn words(self) -> [u16; 3] {
+        // SAFETY: plain numbers both, of one size and alignment.
+        unsafe { core::mem::transmute::<Self, [u16; 3]>(self) }
+    }
 
     /// A group address: multicast or broadcast.
     #[inline(always)]
@@ -22,15 +37,17 @@ impl Mac {
     /// 01:80:c2:00:00:00 to 0f, which IEEE 802.1D keeps on one link: spanning tree, PAUSE, LACP, LLDP.
     #[inline(always)]
     pub const fn is_link_local_group(self) -> bool {
-        let [a, b, c, d, e, f] = self.0;
-        a == 0x01 && b == 0x80 && c == 0xc2 && d == 0 && e == 0 && f & 0xf0 == 0
+        let [a, b, c] = self.words();
+        a == u16::from_ne_bytes([0x01, 0x80])
+            && b == u16::from_ne_bytes([0xc2, 0])
+            && c & u16::from_ne_bytes([0xff, 0xf0]) == 0
     }
 
     /// An address that one station can own.
     #[inline(always)]
     pub const fn is_station(self) -> bool {
-        let [a, b, c, d, e, f] = self.0;
-        !self.is_group() && (a | b | c | d | e | f) != 0
+        let [a, b, c] = self.words();
+        !self.is_group() && (a | b | c) != 0
     }
 }
 

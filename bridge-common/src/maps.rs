@@ -47,8 +47,11 @@ pub const LEARNED: &str = "LEARNED";
 /// `[port number] -> u64`: those of [`LEARNED`] that are no more. The controller counts.
 pub const FORGOTTEN: &str = "FORGOTTEN";
 
+/// `[0] -> ` the program [`programs::FLOODING`].
+pub const FLOODING: &str = "FLOODING";
+
 /// Every map that is pinned. The load-time constants' `.rodata` is not: it belongs to one program.
-pub const PINNED: [&str; 21] = [
+pub const PINNED: [&str; 22] = [
     PORT_OF,
     PORTS,
     CONFIG,
@@ -70,6 +73,7 @@ pub const PINNED: [&str; 21] = [
     METERS,
     LEARNED,
     FORGOTTEN,
+    FLOODING,
 ];
 
 /// Those that a bridge of an earlier version may lack. They begin empty, so making them beside the others is all that
@@ -96,6 +100,8 @@ pub mod programs {
     pub const WIRE: &str = "xbr_wire";
     /// TC egress of the uplink.
     pub const HOST: &str = "xbr_host";
+    /// What the three call for a frame that is for many.
+    pub const FLOODING: &str = "xbr_flooding";
     /// The tracepoint of devmap transmissions.
     pub const XMIT: &str = "xbr_xmit";
 }

@@ -30,7 +30,7 @@ use crate::{
 /// path through every iteration.
 struct Flood {
     skb: *mut __sk_buff,
-    judged: *const Judged,
+    judged: *mut Judged,
     /// The [`Retag`] that this round's copies have had.
     round: u32,
     first: u32,
@@ -83,7 +83,7 @@ fn turn(ctx: &TcContext, judged: &Judged, retag: Retag) -> bool {
 }
 
 #[inline(always)]
-fn copies(ctx: &TcContext, judged: &Judged, ports: u16, round: Retag, first: bool) {
+fn copies(ctx: &TcContext, judged: &mut Judged, ports: u16, round: Retag, first: bool) {
     let mut flood = Flood { skb: ctx.skb.skb, judged, round: round as u32, first: first as u32 };
     // SAFETY: the callback has the signature that the helper calls, and the context outlives the call.
     unsafe {
@@ -98,7 +98,7 @@ extern "C" fn copy(index: u32, flood: *const Flood) -> c_long {
         return 1;
     };
     // SAFETY: as above.
-    let judged = unsafe { &**judged };
+    let judged = unsafe { &mut **judged };
     let (ctx, question, decision) = (&TcContext::new(*skb), &judged.question(config), &judged.decision());
     let (ingress, egress) = (question.ingress, PortId(index as u16));
     if is_straight(ingress, egress) {
@@ -144,14 +144,14 @@ fn lost(ctx: &TcContext, judged: &Judged, egress: PortId, reason: DropReason) {
 #[inline(never)]
 pub extern "C" fn xbr_rest(skb: *mut __sk_buff, judged: *mut Judged) -> i32 {
     // SAFETY: as above.
-    match (unsafe { judged.as_ref() }, CONFIG.get(0)) {
+    match (unsafe { judged.as_mut() }, CONFIG.get(0)) {
         (Some(judged), Some(config)) => rest(&TcContext::new(skb), judged, config),
         _ => CONSUME,
     }
 }
 
 #[inline(always)]
-fn rest(ctx: &TcContext, judged: &Judged, config: &Config) -> i32 {
+fn rest(ctx: &TcContext, judged: &mut Judged, config: &Config) -> i32 {
     let (ingress, egress) = match judged.ingress() {
         PortId::HOST => (PortId::HOST, PortId::UPLINK),
         _ => (PortId::UPLINK, PortId::HOST),

@@ -6,6 +6,7 @@
 //! | [`xbr_port`] | TC ingress of a guest's port | the rest of what guests send |
 //! | [`xbr_wire`] | TC ingress of the uplink | the rest of what the outside sends |
 //! | [`xbr_host`] | TC egress of the uplink | what the host sends |
+//! | [`xbr_flooding`] | none: the three above call it | those of theirs that are for many |
 //! | [`xbr_xmit`] | tracepoint `xdp_devmap_xmit` | none: it counts what devices refused |
 //!
 //! The verifier rejects a program that could read outside a frame; this crate has one bounds check for each
@@ -76,6 +77,13 @@ pub fn xbr_host(ctx: TcContext) -> i32 {
         return tc::LET_THROUGH;
     }
     tc::forward(&ctx, PortId::HOST)
+}
+
+/// Frames for many, of all three: they get here by a tail call, which leaves the stack to copies and their tags.
+#[classifier]
+pub fn xbr_flooding(ctx: TcContext) -> i32 {
+    other_tag();
+    tc::forward_to_many(&ctx)
 }
 
 /// What XDP redirected and a device did not take.

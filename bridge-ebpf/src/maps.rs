@@ -4,7 +4,7 @@ use aya_ebpf::{
     Global,
     bindings::BPF_F_NO_PREALLOC,
     macros::map,
-    maps::{Array, DevMap, HashMap, PerCpuArray, PerCpuHashMap, PerfEventByteArray, RingBuf},
+    maps::{Array, DevMap, HashMap, PerCpuArray, PerCpuHashMap, PerfEventByteArray, ProgramArray, RingBuf},
 };
 use bridge_common::{
     Config, FdbEntry, FdbKey, Port, PortCounters,
@@ -98,6 +98,10 @@ pub static LEARNED: Array<u64> = Array::with_max_entries(MAX_PORTS, 0);
 
 #[map]
 pub static FORGOTTEN: Array<u64> = Array::with_max_entries(MAX_PORTS, 0);
+
+/// Pinned as well: the kernel empties such an array when nobody in user space holds it any more (`bpf_fd_array_map_clear`).
+#[map]
+pub static FLOODING: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
 /// The controller's own, which no program reads: see `bridge_common::record`.
 #[map]

@@ -40,8 +40,29 @@ impl Window {
 impl Packet for Window {
     #[inline(always)]
     fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
-        // SAFETY: within the frame, and an array of bytes has no alignment.
-        self.at(offset).map(|bytes| unsafe { bytes.read() })
+        self.at(offset).map(|bytes| words(bytes))
+    }
+}
+
+/// Bytes of a frame, two at a time. Headers begin at even addresses (`NET_IP_ALIGN`); where one does not, the machine does not care,
+/// or the verifier would (`check_pkt_ptr_alignment`), and LLVM for this target only knows loads that are aligned.
+#[inline(always)]
+fn words<const N: usize>(from: *const [u8; N]) -> [u8; N] {
+    #[repr(align(8))]
+    struct Aligned<const N: usize>(MaybeUninit<[u8; N]>);
+    let mut to = Aligned::<N>(MaybeUninit::uninit());
+    let (source, target) = (from.cast::<u16>(), (&raw mut to.0).cast::<u16>());
+    // SAFETY: the caller has checked `N` bytes, and all of them are written.
+    unsafe {
+        let mut word = 0;
+        while word < N / 2 {
+            target.add(word).write(source.add(word).read());
+            word += 1;
+        }
+        if N % 2 == 1 {
+            target.cast::<u8>().add(N - 1).write(from.cast::<u8>().add(N - 1).read());
+        }
+        to.0.assume_init()
     }
 }
 

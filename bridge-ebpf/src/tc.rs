@@ -1,12 +1,14 @@
 //! From verdict to action in TC, which sees every frame whole: segments uncut, checksums as promised.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::{
     bindings::{BPF_F_INGRESS, TC_ACT_SHOT, TC_ACT_UNSPEC},
     helpers::bpf_redirect,
     programs::TcContext,
 };
 use bridge_common::{
-    DropReason, PortId, Verdict,
+    Decision, DropReason, PortId, Verdict,
     capture::{Path, Sight},
     frame::Segments,
     maps::OWN_TAG,
@@ -17,8 +19,8 @@ use bridge_common::{
 use crate::{
     account, capture,
     flood::{xbr_flood, xbr_rest},
-    judge::{Judged, sent, xbr_judge_buffer, xbr_settle},
-    maps::PORT_OF,
+    judge::{Judged, judge_buffer, sent, settle, xbr_judge},
+    maps::{FLOODING, PORT_OF},
     packet::Buffer,
     tables::Tables,
     tag::Whole,
@@ -101,33 +103,70 @@ fn segments(ctx: &TcContext) -> Segments {
     segments
 }
 
-/// Decides about a frame that came in at `ingress` and carries it out.
+/// Decides about a frame that came in at `ingress` and carries it out. One that is for many goes to a program of its own, which decides
+/// anew: here it has left no trace.
 #[inline(always)]
 pub fn forward(ctx: &TcContext, ingress: PortId) -> i32 {
     let frames = segments(ctx);
-    account::received(ingress, &frames);
-    let mut judged = Judged::new(ingress, &frames);
-    xbr_judge_buffer(ctx.skb.skb, &mut judged);
-    xbr_settle(&mut judged);
+    let mut place = MaybeUninit::uninit();
+    let judged = Judged::begin(&mut place, ingress, frames);
+    judge_buffer(ctx, judged);
     let decision = judged.decision();
+    if let Verdict::Flood(_) = decision.verdict {
+        // SAFETY: as above; this word is ours between our programs (`qdisc_skb_cb::data`).
+        unsafe {
+            (*ctx.skb.skb).cb[0] = ingress.index();
+            FLOODING.tail_call(ctx, 0);
+        }
+        // Only without that program, which is set before any of these is attached.
+        account::received(ingress, &frames);
+        account::dropped(ingress, DropReason::Redirect, &frames);
+        return CONSUME;
+    }
+    account::received(ingress, &frames);
     account::received_in(decision.vlan, &frames);
+    settle(judged);
+    carry_out(ctx, judged, decision)
+}
+
+/// The same for a frame that was for many when [`forward`] looked. By now it may not be.
+#[inline(always)]
+pub fn forward_to_many(ctx: &TcContext) -> i32 {
+    let frames = segments(ctx);
+    // SAFETY: as above.
+    let ingress = PortId(unsafe { (*ctx.skb.skb).cb[0] } as u16);
+    let mut place = MaybeUninit::uninit();
+    let judged = Judged::begin(&mut place, ingress, frames);
+    xbr_judge(ctx.skb.skb, judged);
+    let decision = judged.decision();
+    account::received(ingress, &frames);
+    account::received_in(decision.vlan, &frames);
+    settle(judged);
+    if let Verdict::Flood(_) = decision.verdict {
+        xbr_flood(ctx.skb.skb, judged);
+        return if ingress.is_guest() { CONSUME } else { xbr_rest(ctx.skb.skb, judged) };
+    }
+    carry_out(ctx, judged, decision)
+}
+
+/// What is not for many.
+#[inline(always)]
+fn carry_out(ctx: &TcContext, judged: &mut Judged, decision: Decision) -> i32 {
     match decision.verdict {
+        Verdict::Forward(egress) => send(ctx, judged, decision.retag, egress),
         Verdict::Drop(reason, port) => {
-            account::dropped(port, reason, &frames);
-            capture::show_buffer(ctx, Sight::dropped(ingress, port, Path::Tc, reason));
+            account::dropped(port, reason, &judged.frames());
+            capture::show_buffer(ctx, Sight::dropped(judged.ingress(), port, Path::Tc, reason));
             CONSUME
         }
-        Verdict::Forward(egress) => send(ctx, &judged, decision.retag, egress),
-        Verdict::Flood(_) => {
-            xbr_flood(ctx.skb.skb, &mut judged);
-            if ingress.is_guest() { CONSUME } else { xbr_rest(ctx.skb.skb, &mut judged) }
-        }
+        // The callers have taken these away.
+        Verdict::Flood(_) => CONSUME,
     }
 }
 
 /// The original goes out of one port.
 #[inline(always)]
-fn send(ctx: &TcContext, judged: &Judged, retag: Retag, egress: PortId) -> i32 {
+fn send(ctx: &TcContext, judged: &mut Judged, retag: Retag, egress: PortId) -> i32 {
     let Some(port) = Tables.port(egress) else { return no_port(ctx) };
     let ingress = judged.ingress();
     if retag != Retag::Keep {

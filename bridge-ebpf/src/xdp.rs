@@ -2,6 +2,8 @@
 //! learned, counted and reported nothing, and TC decides alone. (The count of frames left to TC is no
 //! account of the frame.)
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::{
     bindings::{xdp_action, xdp_md},
     helpers::bpf_xdp_get_buff_len,
@@ -18,7 +20,7 @@ use bridge_common::{
 
 use crate::{
     account, capture,
-    judge::{Judged, sent, xbr_judge_window, xbr_settle},
+    judge::{Judged, judge_window, sent, settle},
     maps::{DEVICES, PORT_OF, guard_is_on},
     packet::Window,
     tables::Tables,
@@ -55,8 +57,9 @@ fn take(ctx: &XdpContext, ingress: PortId, port: &Port) -> Result<u32, SlowReaso
         return Err(SlowReason::TooLong);
     }
     let frames = Segments::one(length);
-    let mut judged = Judged::new(ingress, &frames);
-    xbr_judge_window(ctx.ctx, &mut judged);
+    let mut place = MaybeUninit::uninit();
+    let judged = Judged::begin(&mut place, ingress, frames);
+    judge_window(ctx, judged);
     let decision = judged.decision();
     let (action, sight) = match decision.verdict {
         Verdict::Drop(reason, egress) => {
@@ -65,11 +68,11 @@ fn take(ctx: &XdpContext, ingress: PortId, port: &Port) -> Result<u32, SlowReaso
         }
         Verdict::Flood(_) => return Err(SlowReason::Flood),
         Verdict::Forward(PortId::HOST) => return Err(SlowReason::ToHost),
-        Verdict::Forward(egress) => redirect(ctx, port, egress, &judged, decision.retag)?,
+        Verdict::Forward(egress) => redirect(ctx, port, egress, judged, decision.retag)?,
     };
     account::received(ingress, &frames);
     account::received_in(decision.vlan, &frames);
-    xbr_settle(&mut judged);
+    settle(judged);
     capture::show_window(ctx, sight);
     Ok(action)
 }
@@ -80,7 +83,7 @@ fn redirect(
     ctx: &XdpContext,
     from: &Port,
     to: PortId,
-    judged: &Judged,
+    judged: &mut Judged,
     retag: Retag,
 ) -> Result<(u32, Sight), SlowReason> {
     let port = Tables.port(to).filter(|port| port.flags.has(PortFlags::XDP)).ok_or(SlowReason::ToTc)?;
@@ -89,9 +92,7 @@ fn redirect(
             return Err(reason);
         }
     }
-    // The slot is empty for the moment between a port's facts and its device: TC knows the way.
-    DEVICES.get(to.index()).ok_or(SlowReason::ToTc)?;
-    if !retag_xdp(ctx, retag, judged.vlan()) {
+    if retag != Retag::Keep && !(DEVICES.get(to.index()).is_some() && retag_xdp(ctx, retag, judged.vlan())) {
         return Err(SlowReason::Retag);
     }
     match DEVICES.redirect(to.index(), 0) {
@@ -99,7 +100,9 @@ fn redirect(
             sent(judged, to, port.flags, retag);
             Ok((action, Sight::forwarded(judged.ingress(), to, Path::Xdp)))
         }
-        // It was emptied in this very moment.
+        // The slot is empty for the moment between a port's facts and its device: TC knows the way.
+        Err(_) if retag == Retag::Keep => Err(SlowReason::ToTc),
+        // It was emptied after its tag was changed.
         Err(_) => {
             account::dropped(to, DropReason::Redirect, &judged.frames());
             let sight = Sight::dropped(judged.ingress(), to, Path::Xdp, DropReason::Redirect);

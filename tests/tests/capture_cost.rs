@@ -30,7 +30,14 @@ fn load() -> Bench {
     let pins = |name: &str| PinDir::of(&name.parse().unwrap()).unwrap();
     let (mut queues, ..) = Programs::load(&pins(&idle), &FOREVER).unwrap();
     let (programs, mut tables, _) = Programs::load(&pins(&name), &FOREVER).unwrap();
-    tables.set_config(Config { ageing: 0, uplink_mac: Mac([2, 0, 0, 0, 0, 1]), ports_end: 4 }).unwrap();
+    tables
+        .set_config(Config {
+            ageing: 0,
+            uplink_mac: Mac([2, 0, 0, 0, 0, 1]),
+            ports_end: 4,
+            ..Config::default()
+        })
+        .unwrap();
     let mut first = 0;
     for number in 1..=2u16 {
         let id = PortId(number + 1);

@@ -99,7 +99,7 @@ impl Kernel {
         }
     }
 
-    fn run(&self, arrival: &Arrival, clock: usize, guard: bool, mark: u32) -> u32 {
+    fn run(&mut self, arrival: &Arrival, clock: usize, guard: bool, mark: u32) -> u32 {
         let program = match arrival.program {
             Program::Xdp => programs::XDP,
             Program::Port => programs::PORT,
@@ -107,7 +107,10 @@ impl Kernel {
             Program::Host => programs::HOST,
         };
         let context = Context { ifindex: arrival.ifindex, gso_size: arrival.gso_size, mark };
-        self.programs[clock][usize::from(guard)].test_run(program, &arrival.bytes, &context).unwrap()
+        let programs = &mut self.programs[clock][usize::from(guard)];
+        // All of them share the map that leads to the program for many, which has constants of its own.
+        programs.set_flooding().unwrap();
+        programs.test_run(program, &arrival.bytes, &context).unwrap()
     }
 
     fn compare(&mut self, model: &Model) {

@@ -7,6 +7,7 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader, include_bytes_aligned,
+    maps::ProgramArray,
     programs::{
         LinkOrder, ProgramError, RawTracePoint, SchedClassifier, TcAttachType, Xdp, XdpMode,
         links::{FdLink, LinkError, PinnedLink},
@@ -141,16 +142,29 @@ impl Programs {
     }
 
     fn verify_all(&mut self) -> Result<()> {
-        for name in [programs::PORT, programs::WIRE, programs::HOST] {
+        for name in [programs::FLOODING, programs::PORT, programs::WIRE, programs::HOST] {
             let program: &mut SchedClassifier = named(&mut self.ebpf, name)?;
             program.load().map_err(|error| Error::Verify { program: name, reason: words(&error) })?;
         }
+        self.set_flooding()?;
         let name = programs::XMIT;
         let program: &mut RawTracePoint = named(&mut self.ebpf, name)?;
         program.load().map_err(|error| Error::Verify { program: name, reason: words(&error) })?;
         let name = programs::XDP;
         let program: &mut Xdp = named(&mut self.ebpf, name)?;
         program.load().map_err(|error| Error::Verify { program: name, reason: words(&error) })
+    }
+
+    /// Has the TC programs of this bridge, whichever are attached, call ours for frames that are for many. Done by [`Self::load`].
+    pub fn set_flooding(&mut self) -> Result<()> {
+        let program: &mut SchedClassifier = named(&mut self.ebpf, programs::FLOODING)?;
+        let fd = program.fd().and_then(|fd| Ok(fd.try_clone()?));
+        let fd = fd.map_err(|error| Error::Object { reason: words(&error) })?;
+        let map =
+            self.ebpf.map_mut(maps::FLOODING).ok_or_else(|| Error::Object { reason: "no map".into() })?;
+        ProgramArray::try_from(map)
+            .and_then(|mut map| map.set(0, &fd, 0))
+            .map_err(|error| Error::WriteMap { map: maps::FLOODING, reason: words(&error) })
     }
 
     /// By what the TC programs are held to devices.
@@ -246,9 +260,6 @@ impl Programs {
 
 fn load(options: &Options, pin: &impl Fn(&str) -> std::path::PathBuf) -> Result<Ebpf> {
     let mut loader = EbpfLoader::new();
-    if std::env::var_os("XBR_VERBOSE").is_some() {
-        loader.verifier_log_level(aya::VerifierLogLevel::VERBOSE | aya::VerifierLogLevel::STATS);
-    }
     loader.map_max_entries(maps::FDB, options.fdb_max);
     for name in maps::PINNED {
         loader.map_pin_path(name, pin(name));
