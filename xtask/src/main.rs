@@ -15,6 +15,7 @@ mod rust_src;
 mod setup;
 mod test;
 mod toolchain;
+mod verify;
 mod workspace;
 
 use std::process::ExitCode;
@@ -43,6 +44,8 @@ enum Verb {
     Guests(guests::Args),
     /// Run every test.
     Test(test::Args),
+    /// Print what the kernel's verifier walks of each program, and its stack.
+    Verify,
     /// Do what continuous integration does: format, lints, docs, tests.
     Ci,
 }
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Verb::Run(args) => run::verb(&args),
         Verb::Guests(args) => guests::verb(&args),
         Verb::Test(args) => test::verb(&args),
+        Verb::Verify => verify::verb(),
         Verb::Ci => ci::verb(),
     };
     match done {

@@ -17,6 +17,8 @@ mod slot;
 mod tables;
 #[cfg(feature = "lab")]
 mod test_run;
+#[cfg(feature = "lab")]
+mod verified;
 mod way;
 
 pub use capture::{CaptureRings, CaptureSwitch, Record};
@@ -29,4 +31,6 @@ pub use slot::Slot;
 pub use tables::{Station, Tables};
 #[cfg(feature = "lab")]
 pub use test_run::{Bench, Context};
+#[cfg(feature = "lab")]
+pub use verified::{Frame as StackFrame, Verified, frames as stack_frames};
 pub use way::Way;

@@ -1,0 +1,40 @@
+//! The Linux bridge as the oracle: the same ports, the same configuration and the same frames through it and through xbr, and the
+//! same frames come out, bit by bit, at the same places.
+//!
+//! The differences that are meant are in `docs/guide.md`: second tags that would be bared, link-local groups, and what is sent to the host.
+
+#[path = "oracle/inside.rs"]
+mod inside;
+
+use std::{env, time::Duration};
+
+use xbr_lab::{
+    Namespace,
+    vm::{Kernel, Vm, full, require_guests},
+};
+
+const XBR: &str = env!("CARGO_BIN_EXE_xbr-under-test");
+
+/// This kernel's own bridge may lack VLAN filtering, so that is asked in a guest, whose kernel has it.
+#[test]
+fn with_vlans_in_a_guest() {
+    if !require_guests(Kernel::Newest) {
+        return;
+    }
+    let me = env::current_exe().expect("this program");
+    let builder = Vm::builder("machine").kernel(Kernel::Newest).memory(768).cpus(2);
+    let vm = builder.program(me, "/bin/oracle").program(XBR, XBR).start(&Namespace::new("machine"));
+    vm.sh("modprobe -a tun veth bridge 8021q sch_ingress cls_bpf").expect("a kernel with modules");
+    let seeds = if full() { 40 } else { 6 };
+    let words = format!(
+        "CI=true XBR_LAB_SLOWNESS=10 XBR_ORACLE_SEEDS={seeds} oracle --ignored --nocapture --exact inside::vlans_and_flags 2>&1"
+    );
+    let answer = vm.run(Duration::from_secs(if full() { 1800 } else { 500 }), &words).expect("an answer");
+    assert_eq!(answer.status, 0, "{}", answer.output);
+    // A name that is none would run no test and succeed.
+    assert!(answer.output.contains("1 passed"), "{}", answer.output);
+    println!(
+        "{}",
+        answer.output.lines().filter(|line| line.contains("frames")).collect::<Vec<_>>().join("\n")
+    );
+}
