@@ -66,6 +66,21 @@ pub enum Learn {
     RefuseFlap(PortId),
 }
 
+/// [`Learn`] without what it is about, which [`Decision`] has for every lesson alike: LLVM leaves unwritten what one variant of an enum
+/// lacks, and copies it all the same, which to the verifier is a read of what nobody wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+#[allow(missing_docs)]
+pub enum Lesson {
+    Nothing = 0,
+    Refresh = 1,
+    New = 2,
+    Move = 3,
+    RefuseStatic = 4,
+    RefuseQuota = 5,
+    RefuseFlap = 6,
+}
+
 /// For how many a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spread {
@@ -84,8 +99,10 @@ pub enum Spread {
 pub struct Decision {
     /// Where the frame goes.
     pub verdict: Verdict,
-    /// What it teaches.
-    pub learn: Learn,
+    /// What it teaches: see [`Self::learn`].
+    pub lesson: Lesson,
+    /// What the FDB has of its source, for lessons that are about that.
+    pub about: FdbEntry,
     /// Its VLAN; 0 while VLAN filtering is off, and for a frame that was refused before that was asked.
     pub vlan: u16,
     /// What happens to its tag; for a flood, each copy has an answer of its own.
@@ -98,15 +115,45 @@ pub struct Decision {
 
 impl Decision {
     /// A frame that is refused teaches nothing.
-    const fn refuse(reason: DropReason, port: PortId) -> Self {
+    #[inline(always)]
+    pub const fn refuse(reason: DropReason, port: PortId) -> Self {
         Self {
             verdict: Verdict::Drop(reason, port),
-            learn: Learn::Nothing,
+            lesson: Lesson::Nothing,
+            about: FdbEntry { place: 0, last_seen: 0 },
             vlan: 0,
             retag: Retag::Keep,
             spread: Spread::One,
             from: PortFlags(0),
         }
+    }
+
+    /// What the frame teaches about its source.
+    pub const fn learn(&self) -> Learn {
+        match self.lesson {
+            Lesson::Nothing => Learn::Nothing,
+            Lesson::Refresh => Learn::Refresh,
+            Lesson::New => Learn::New,
+            Lesson::Move => Learn::Move(self.about),
+            Lesson::RefuseStatic => Learn::RefuseStatic(self.about.port()),
+            Lesson::RefuseQuota => Learn::RefuseQuota,
+            Lesson::RefuseFlap => Learn::RefuseFlap(self.about.port()),
+        }
+    }
+
+    /// The same decision with another lesson.
+    pub fn teaching(mut self, learn: Learn) -> Self {
+        let at = |port| FdbEntry::new(port, FdbFlags(0), 0);
+        (self.lesson, self.about) = match learn {
+            Learn::Nothing => (Lesson::Nothing, self.about),
+            Learn::Refresh => (Lesson::Refresh, self.about),
+            Learn::New => (Lesson::New, self.about),
+            Learn::Move(entry) => (Lesson::Move, entry),
+            Learn::RefuseStatic(owner) => (Lesson::RefuseStatic, at(owner)),
+            Learn::RefuseQuota => (Lesson::RefuseQuota, self.about),
+            Learn::RefuseFlap(owner) => (Lesson::RefuseFlap, at(owner)),
+        };
+        self
     }
 }
 
@@ -146,12 +193,9 @@ pub fn decide<T: Tables>(
     }
     // The uplink's own address is a fact of the port, not a station.
     if !host_source {
-        match source(question, &decision, tables) {
-            Ok(learn) => decision.learn = learn,
-            Err(reason) => {
-                decision.verdict = Verdict::Drop(reason, ingress);
-                return decision;
-            }
+        if let Err(reason) = source(question, &mut decision, tables) {
+            decision.verdict = Verdict::Drop(reason, ingress);
+            return decision;
         }
     }
     destination(question, &mut decision, tables);
@@ -204,23 +248,25 @@ fn enter<T: Tables>(
     Ok(vlan)
 }
 
-/// What the frame teaches about its source, or why that one may not send.
+/// Writes what the frame teaches about its source, or says why that one may not send.
 #[inline(always)]
-fn source<T: Tables>(question: &Question<'_>, decision: &Decision, tables: &T) -> Result<Learn, DropReason> {
+fn source<T: Tables>(question: &Question<'_>, decision: &mut Decision, tables: &T) -> Result<(), DropReason> {
     let Question { frame, ingress, now, config } = question;
     let port = decision.from;
     if port.has(PortFlags::NO_LEARNING) && !port.has(PortFlags::LOCKED) {
-        return Ok(Learn::Nothing);
+        return Ok(());
     }
-    // A pair and no `Option`: LLVM would leave the entry of a `None` unwritten and copy it all the same, which to the verifier is a
-    // read of what nobody wrote.
-    let (known, entry) = match tables.station(&frame.source(decision.vlan)) {
-        Some(entry) => (!entry.is_expired(*now, config.ageing), entry),
-        None => (false, FdbEntry::default()),
-    };
+    let mut known = false;
+    if let Some(entry) = tables.station(&frame.source(decision.vlan)) {
+        known = !entry.is_expired(*now, config.ageing);
+        decision.about = entry;
+    }
+    let entry = decision.about;
     if known && entry.port() == *ingress {
-        let due = now.saturating_sub(entry.last_seen) >= REFRESH_INTERVAL;
-        return Ok(if due { Learn::Refresh } else { Learn::Nothing });
+        if now.saturating_sub(entry.last_seen) >= REFRESH_INTERVAL {
+            decision.lesson = Lesson::Refresh;
+        }
+        return Ok(());
     }
     if port.has(PortFlags::LOCKED) {
         return Err(DropReason::Locked);
@@ -229,18 +275,17 @@ fn source<T: Tables>(question: &Question<'_>, decision: &Decision, tables: &T) -
         && let Some(owner) = tables.station(&frame.source(ANY_VLAN))
         && owner.port() != *ingress
     {
-        return Ok(Learn::RefuseStatic(owner.port()));
+        (decision.lesson, decision.about) = (Lesson::RefuseStatic, owner);
+    } else if known && entry.is_fixed() {
+        decision.lesson = Lesson::RefuseStatic;
+    } else if known && config.flap_moves != 0 && entry.moves(*now, config.flap_window) >= config.flap_moves {
+        decision.lesson = Lesson::RefuseFlap;
+    } else if port.has(PortFlags::QUOTA) && !tables.has_room(*ingress) {
+        decision.lesson = Lesson::RefuseQuota;
+    } else {
+        decision.lesson = if known { Lesson::Move } else { Lesson::New };
     }
-    if known && entry.is_fixed() {
-        return Ok(Learn::RefuseStatic(entry.port()));
-    }
-    if known && config.flap_moves != 0 && entry.moves(*now, config.flap_window) >= config.flap_moves {
-        return Ok(Learn::RefuseFlap(entry.port()));
-    }
-    if port.has(PortFlags::QUOTA) && !tables.has_room(*ingress) {
-        return Ok(Learn::RefuseQuota);
-    }
-    Ok(if known { Learn::Move(entry) } else { Learn::New })
+    Ok(())
 }
 
 /// Writes verdict, spread and tag.
@@ -286,7 +331,7 @@ fn flood<T: Tables>(question: &Question<'_>, decision: &mut Decision, tables: &T
     };
     if !tables.may(*ingress, meter, *now, frame.frames.packets) {
         decision.verdict = Verdict::Drop(reason, *ingress);
-        decision.learn = Learn::Nothing;
+        decision.lesson = Lesson::Nothing;
     }
 }
 
@@ -369,26 +414,25 @@ pub fn commit<T: Tables>(question: &Question<'_>, decision: &Decision, tables: &
     charge(question, decision, tables);
     let station = frame.source(decision.vlan);
     let report = |kind, from| Some(Report { kind, from });
-    let (kind, entry, from) = match decision.learn {
-        Learn::Nothing => {
+    let about = decision.about;
+    let (kind, entry, from) = match decision.lesson {
+        Lesson::Nothing => {
             let bpdu = matches!(decision.verdict, Verdict::Drop(DropReason::Bpdu, _));
             return if bpdu { report(FdbEventKind::Bpdu, *ingress) } else { None };
         }
-        Learn::Refresh => {
+        Lesson::Refresh => {
             tables.refresh(&station, *now);
             return None;
         }
-        Learn::RefuseStatic(owner) => return report(FdbEventKind::RefusedStatic, owner),
-        Learn::RefuseFlap(owner) => return report(FdbEventKind::RefusedFlap, owner),
-        Learn::RefuseQuota => {
+        Lesson::RefuseStatic => return report(FdbEventKind::RefusedStatic, about.port()),
+        Lesson::RefuseFlap => return report(FdbEventKind::RefusedFlap, about.port()),
+        Lesson::RefuseQuota => {
             // Some of its stations may have expired while there is no controller to sweep them away.
             tables.make_room(config.ageing);
             return report(FdbEventKind::RefusedQuota, *ingress);
         }
-        Learn::New => (FdbEventKind::Learned, FdbEntry::new(*ingress, FdbFlags::default(), *now), *ingress),
-        Learn::Move(entry) => {
-            (FdbEventKind::Moved, entry.moved(*ingress, *now, config.flap_window), entry.port())
-        }
+        Lesson::New => (FdbEventKind::Learned, FdbEntry::new(*ingress, FdbFlags::default(), *now), *ingress),
+        Lesson::Move => (FdbEventKind::Moved, about.moved(*ingress, *now, config.flap_window), about.port()),
     };
     match tables.learn(&station, entry, config.ageing) {
         Ok(()) => report(kind, from),

@@ -3,7 +3,7 @@
 //! What cannot be read is refused: a header that this code does not understand may be one that a victim's stack does.
 
 use crate::{
-    DropReason, Frame, Mac, Packet, PortId,
+    DropReason, Mac, Packet, PortId,
     frame::{ether, protocol},
     policy::{Guards, Policies, Source},
 };
@@ -31,22 +31,22 @@ const LATER: u32 = 256;
 /// Too many headers, or not all of them are there.
 const UNKNOWN: u32 = 257;
 
-/// Why the frame may not come in at this port, if it may not.
+/// Why a frame of this source may not come in at this port, if it may not.
 #[inline(always)]
 pub fn inspect<T: Policies>(
     packet: &impl Packet,
-    frame: &Frame,
+    src: Mac,
     ingress: PortId,
     guards: Guards,
     tables: &T,
 ) -> Option<DropReason> {
-    if guards.has(Guards::MACS) && !tables.allows(&Source::mac(ingress, frame.src)) {
+    if guards.has(Guards::MACS) && !tables.allows(&Source::mac(ingress, src)) {
         return Some(DropReason::MacGuard);
     }
     if guards.0 & (Guards::ADDRESSES.0 | Guards::NO_DHCP_SERVER.0 | Guards::NO_RA.0) == 0 {
         return None;
     }
-    let look = Look { packet, src: frame.src, ingress, guards, tables };
+    let look = Look { packet, src, ingress, guards, tables };
     let Some((kind, at)) = ether::network(packet) else { return Some(DropReason::IpGuard) };
     let outcome = match kind {
         ether::IPV4 => look.ipv4(at),

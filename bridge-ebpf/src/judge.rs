@@ -11,11 +11,11 @@ use aya_ebpf::{
     programs::{TcContext, XdpContext},
 };
 use bridge_common::{
-    Config, Decision, DropReason, FdbEntry, FdbKey, Frame, Learn, Packet, PortFlags, PortId, Question,
-    Verdict, commit, decide,
-    fdb::FdbFlags,
-    forward::{Spread, departed},
+    Config, Decision, DropReason, FdbEntry, FdbKey, Frame, Mac, Packet, PortFlags, PortId, Question, Verdict,
+    commit, decide,
+    forward::{Lesson, Spread, departed},
     frame::Segments,
+    policy::Guards,
     vlan::{Retag, Tag},
 };
 
@@ -25,13 +25,14 @@ use crate::{
     packet::{Buffer, Window},
     tables::Tables,
     tag::{Whole, aside},
+    tc::segments,
 };
 
 /// A frame and what was decided about it.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Judged {
-    /// Addresses as [`FdbKey::to_word`], in VLAN 0. Whole words, all of it: what is less is set to zero by a loop over bytes.
+    /// Addresses as [`FdbKey::to_word`], in VLAN 0.
     dst: u64,
     src: u64,
     packets: u64,
@@ -60,25 +61,35 @@ const FLOOD: u32 = 1;
 const DROP: u32 = 2;
 
 impl Judged {
-    /// A frame of so many bytes, before anything is known.
+    /// What was decided about a frame; about one without a whole header, that it is malformed. Every word is written: a function that
+    /// is verified by itself may read all of them.
     #[inline(always)]
-    pub fn begin(place: &mut MaybeUninit<Self>, ingress: PortId, frames: Segments) -> &mut Self {
-        const { assert!(size_of::<Self>() % 8 == 0) };
-        let words = place.as_mut_ptr().cast::<u64>();
-        // SAFETY: plain numbers, and every bit pattern is one of them. (One by one, and volatile, or LLVM makes it calls of aya's `memset`,
-        // which goes byte by byte.)
-        let judged = unsafe {
-            let mut word = 0;
-            while word < size_of::<Self>() / 8 {
-                words.add(word).write_volatile(0);
-                word += 1;
-            }
-            place.assume_init_mut()
+    fn write(&mut self, frame: &Frame, ingress: PortId, now: u64, decision: &Decision) {
+        (self.dst, self.src) = (frame.destination(0).to_word(), frame.source(0).to_word());
+        (self.packets, self.bytes, self.longest) =
+            (frame.frames.packets, frame.frames.bytes, frame.frames.longest);
+        (self.tag, self.now, self.ingress) = (frame.tag, now, ingress.index());
+        (self.vlan, self.from) = (decision.vlan as u32, decision.from);
+        (self.verdict, self.port, self.reason) = match decision.verdict {
+            Verdict::Forward(port) => (FORWARD, port.index(), 0),
+            Verdict::Flood(port) => (FLOOD, port.index(), 0),
+            Verdict::Drop(reason, port) => (DROP, port.index(), reason as u32),
         };
-        (judged.packets, judged.bytes, judged.longest) = (frames.packets, frames.bytes, frames.longest);
-        (judged.ingress, judged.port) = (ingress.index(), ingress.index());
-        (judged.verdict, judged.reason) = (DROP, DropReason::Malformed as u32);
-        judged
+        (self.learn, self.place, self.last_seen) =
+            (decision.lesson as u32, decision.about.place, decision.about.last_seen);
+        self.retag = match decision.retag {
+            Retag::Keep => 0,
+            Retag::Pop => 1,
+            Retag::Push => 2,
+            Retag::Rewrite => 3,
+        };
+        self.spread = match decision.spread {
+            Spread::One => 0,
+            Spread::Unknown => 1,
+            Spread::Multicast => 2,
+            Spread::Broadcast => 3,
+        };
+        self.came = Whole::NONE;
     }
 
     #[inline(always)]
@@ -122,7 +133,8 @@ impl Judged {
     pub fn decision(&self) -> Decision {
         Decision {
             verdict: self.verdict(),
-            learn: self.learn(),
+            lesson: self.lesson(),
+            about: FdbEntry { place: self.place, last_seen: self.last_seen },
             vlan: self.vlan(),
             retag: match self.retag {
                 1 => Retag::Pop,
@@ -153,62 +165,16 @@ impl Judged {
     }
 
     #[inline(always)]
-    fn learn(&self) -> Learn {
-        let entry = FdbEntry { place: self.place, last_seen: self.last_seen };
+    const fn lesson(&self) -> Lesson {
         match self.learn {
-            1 => Learn::Refresh,
-            2 => Learn::New,
-            3 => Learn::Move(entry),
-            4 => Learn::RefuseStatic(entry.port()),
-            5 => Learn::RefuseQuota,
-            6 => Learn::RefuseFlap(entry.port()),
-            _ => Learn::Nothing,
+            1 => Lesson::Refresh,
+            2 => Lesson::New,
+            3 => Lesson::Move,
+            4 => Lesson::RefuseStatic,
+            5 => Lesson::RefuseQuota,
+            6 => Lesson::RefuseFlap,
+            _ => Lesson::Nothing,
         }
-    }
-
-    /// The frame's facts, before the decision.
-    #[inline(always)]
-    fn read(&mut self, packet: &impl Packet, aside: Option<u16>, config: &Config) -> Option<()> {
-        let frame = Frame::parse(packet, self.frames(), aside, config.filters_vlans())?;
-        (self.dst, self.src) = (frame.destination(0).to_word(), frame.source(0).to_word());
-        (self.tag, self.now) = (frame.tag, now());
-        Some(())
-    }
-
-    #[inline(always)]
-    fn write(&mut self, decision: &Decision) {
-        (self.vlan, self.from) = (decision.vlan as u32, decision.from);
-        (self.verdict, self.port) = match decision.verdict {
-            Verdict::Forward(port) => (FORWARD, port.index()),
-            Verdict::Flood(port) => (FLOOD, port.index()),
-            Verdict::Drop(reason, port) => {
-                self.reason = reason as u32;
-                (DROP, port.index())
-            }
-        };
-        let at = |port| FdbEntry::new(port, FdbFlags(0), 0);
-        let (learn, entry) = match decision.learn {
-            Learn::Nothing => (0, FdbEntry::default()),
-            Learn::Refresh => (1, FdbEntry::default()),
-            Learn::New => (2, FdbEntry::default()),
-            Learn::Move(entry) => (3, entry),
-            Learn::RefuseStatic(owner) => (4, at(owner)),
-            Learn::RefuseQuota => (5, FdbEntry::default()),
-            Learn::RefuseFlap(owner) => (6, at(owner)),
-        };
-        (self.learn, self.place, self.last_seen) = (learn, entry.place, entry.last_seen);
-        self.retag = match decision.retag {
-            Retag::Keep => 0,
-            Retag::Pop => 1,
-            Retag::Push => 2,
-            Retag::Rewrite => 3,
-        };
-        self.spread = match decision.spread {
-            Spread::One => 0,
-            Spread::Unknown => 1,
-            Spread::Multicast => 2,
-            Spread::Broadcast => 3,
-        };
     }
 }
 
@@ -220,40 +186,95 @@ fn settled(judged: &mut Judged) {
     unsafe { asm!("{0} = {0}", in(reg) &raw mut *judged) };
 }
 
-/// Decides about a frame of TC. Where that frame has no whole header, `judged` stays a drop of a malformed one.
+/// Decides about a frame of TC.
 #[inline(always)]
-pub fn judge_buffer(ctx: &TcContext, judged: &mut Judged) {
-    // The verifier wants to see it asked; an array has its first element.
-    let Some(config) = CONFIG.get(0) else { return };
-    if judged.read(&Buffer::new(ctx), aside(ctx), config).is_some() {
-        let decision =
-            decide(&judged.question(config), &Tables, |guards| looking::buffer(ctx.skb.skb, judged, guards));
-        judged.write(&decision);
-    }
-    settled(judged);
+pub fn judge_buffer<'a>(
+    ctx: &TcContext,
+    ingress: PortId,
+    frames: Segments,
+    place: &'a mut MaybeUninit<Judged>,
+) -> &'a mut Judged {
+    let look = |frame: &Frame, guards| looking::buffer(ctx.skb.skb, frame, ingress, guards);
+    judge(&Buffer::new(ctx), aside(ctx), ingress, frames, place, look)
 }
 
 /// As above, of XDP.
 #[inline(always)]
-pub fn judge_window(ctx: &XdpContext, judged: &mut Judged) {
-    let Some(config) = CONFIG.get(0) else { return };
-    if judged.read(&Window::of_xdp(ctx), None, config).is_some() {
-        let decision =
-            decide(&judged.question(config), &Tables, |guards| looking::window(ctx.ctx, judged, guards));
-        judged.write(&decision);
+pub fn judge_window<'a>(
+    ctx: &XdpContext,
+    ingress: PortId,
+    frames: Segments,
+    place: &'a mut MaybeUninit<Judged>,
+) -> &'a mut Judged {
+    let look = |frame: &Frame, guards| looking::window(ctx.ctx, frame, ingress, guards);
+    judge(&Window::of_xdp(ctx), None, ingress, frames, place, look)
+}
+
+#[inline(always)]
+fn judge<'a>(
+    packet: &impl Packet,
+    aside: Option<u16>,
+    ingress: PortId,
+    frames: Segments,
+    place: &'a mut MaybeUninit<Judged>,
+    look: impl FnOnce(&Frame, Guards) -> Option<DropReason>,
+) -> &'a mut Judged {
+    const { assert!(size_of::<Judged>() % 8 == 0) };
+    // SAFETY: plain numbers, of which `write` writes every one.
+    let judged = unsafe { place.assume_init_mut() };
+    let now = now();
+    // The verifier wants to see it asked; an array has its first element.
+    let frame = CONFIG
+        .get(0)
+        .and_then(|config| Some((config, Frame::parse(packet, frames, aside, config.filters_vlans())?)));
+    match frame {
+        Some((config, frame)) => {
+            let question = Question { frame, ingress, now, config };
+            let decision = decide(&question, &Tables, |guards| look(&frame, guards));
+            judged.write(&frame, ingress, now, &decision);
+        }
+        None => {
+            let frame = Frame { dst: Mac::ZERO, src: Mac::ZERO, tag: Tag::NONE, frames };
+            judged.write(&frame, ingress, now, &Decision::refuse(DropReason::Malformed, ingress));
+        }
     }
     settled(judged);
+    judged
 }
 
 /// [`judge_buffer`], verified by itself.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn xbr_judge(skb: *mut __sk_buff, judged: *mut Judged) -> u32 {
+extern "C" fn xbr_judge(skb: *mut __sk_buff, judged: *mut Judged, ingress: u32) -> u32 {
+    let ctx = TcContext::new(skb);
     // SAFETY: the verifier sees to it that a pointer that is not null points to as many bytes as its type has.
-    if let Some(judged) = unsafe { judged.as_mut() } {
-        judge_buffer(&TcContext::new(skb), judged);
+    if let Some(judged) = unsafe { judged.cast::<MaybeUninit<Judged>>().as_mut() } {
+        judge_buffer(&ctx, PortId(ingress as u16), segments(&ctx), judged);
     }
     0
+}
+
+/// [`judge_buffer`] where it may take its time.
+#[inline(always)]
+pub fn judge_apart<'a>(
+    ctx: &TcContext,
+    ingress: PortId,
+    place: &'a mut MaybeUninit<Judged>,
+) -> &'a mut Judged {
+    let words = place.as_mut_ptr().cast::<u64>();
+    // Before 6.3 the kernel wants what it hands to a function to have been written. (One by one, and volatile, or LLVM makes it a call of
+    // aya's `memset`, which goes byte by byte.)
+    // SAFETY: plain numbers, and every bit pattern is one of them.
+    let judged = unsafe {
+        let mut word = 0;
+        while word < size_of::<Judged>() / 8 {
+            words.add(word).write_volatile(0);
+            word += 1;
+        }
+        place.assume_init_mut()
+    };
+    xbr_judge(ctx.skb.skb, judged, ingress.index());
+    judged
 }
 
 /// Commits a decision, and tells what there is to tell.

@@ -19,7 +19,7 @@ use bridge_common::{
 use crate::{
     account, capture,
     flood::{xbr_flood, xbr_rest},
-    judge::{Judged, judge_buffer, sent, settle, xbr_judge},
+    judge::{Judged, judge_apart, judge_buffer, sent, settle},
     maps::{FLOODING, PORT_OF},
     packet::Buffer,
     tables::Tables,
@@ -91,7 +91,7 @@ pub fn no_port(ctx: &TcContext) -> i32 {
 }
 
 #[inline(always)]
-fn segments(ctx: &TcContext) -> Segments {
+pub fn segments(ctx: &TcContext) -> Segments {
     // SAFETY: as above.
     let (length, gso_size, tag) = unsafe {
         let skb = &*ctx.skb.skb;
@@ -109,8 +109,7 @@ fn segments(ctx: &TcContext) -> Segments {
 pub fn forward(ctx: &TcContext, ingress: PortId) -> i32 {
     let frames = segments(ctx);
     let mut place = MaybeUninit::uninit();
-    let judged = Judged::begin(&mut place, ingress, frames);
-    judge_buffer(ctx, judged);
+    let judged = judge_buffer(ctx, ingress, frames, &mut place);
     let decision = judged.decision();
     if let Verdict::Flood(_) = decision.verdict {
         // SAFETY: as above; this word is ours between our programs (`qdisc_skb_cb::data`).
@@ -132,13 +131,11 @@ pub fn forward(ctx: &TcContext, ingress: PortId) -> i32 {
 /// The same for a frame that was for many when [`forward`] looked. By now it may not be.
 #[inline(always)]
 pub fn forward_to_many(ctx: &TcContext) -> i32 {
-    let frames = segments(ctx);
     // SAFETY: as above.
     let ingress = PortId(unsafe { (*ctx.skb.skb).cb[0] } as u16);
     let mut place = MaybeUninit::uninit();
-    let judged = Judged::begin(&mut place, ingress, frames);
-    xbr_judge(ctx.skb.skb, judged);
-    let decision = judged.decision();
+    let judged = judge_apart(ctx, ingress, &mut place);
+    let (decision, frames) = (judged.decision(), judged.frames());
     account::received(ingress, &frames);
     account::received_in(decision.vlan, &frames);
     settle(judged);

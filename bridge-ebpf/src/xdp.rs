@@ -58,8 +58,7 @@ fn take(ctx: &XdpContext, ingress: PortId, port: &Port) -> Result<u32, SlowReaso
     }
     let frames = Segments::one(length);
     let mut place = MaybeUninit::uninit();
-    let judged = Judged::begin(&mut place, ingress, frames);
-    judge_window(ctx, judged);
+    let judged = judge_window(ctx, ingress, frames, &mut place);
     let decision = judged.decision();
     let (action, sight) = match decision.verdict {
         Verdict::Drop(reason, egress) => {

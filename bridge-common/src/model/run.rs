@@ -238,8 +238,8 @@ impl Model {
     }
 
     fn decide(&self, question: &Question<'_>, packet: &&[u8]) -> Decision {
-        let (frame, ingress) = (&question.frame, question.ingress);
-        decide(question, self, |guards| inspect(packet, frame, ingress, guards, self))
+        let (src, ingress) = (question.frame.src, question.ingress);
+        decide(question, self, |guards| inspect(packet, src, ingress, guards, self))
     }
 
     fn can_redirect(&self, from: &Port, to: PortId, packet: &&[u8]) -> Result<(), SlowReason> {

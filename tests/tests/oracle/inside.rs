@@ -64,7 +64,7 @@ fn port(index: usize) -> String {
 }
 
 fn station(number: u64) -> Mac {
-    Mac::numbered(100 + number as u8)
+    Mac::numbered(100 + number as u32)
 }
 
 impl Plan {

@@ -74,7 +74,7 @@ pub fn explain(facts: &Facts, question: &Question<'_>, decision: Decision) -> Ex
     };
     let hook = hook(facts, frame, ingress, decision.verdict);
     let ports = ports.into_iter().map(|id| facts.name(id)).collect();
-    Explained { verdict, ports, drops, why, source: source(facts, decision.learn, ingress), hook }
+    Explained { verdict, ports, drops, why, source: source(facts, decision.learn(), ingress), hook }
 }
 
 fn reason_to_forward(facts: &Facts, frame: &Frame, vlan: u16) -> String {
