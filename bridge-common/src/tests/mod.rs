@@ -1,5 +1,9 @@
 //! Tests of the whole decision.
 
+mod bridge;
 mod corpus;
 mod decision;
+mod inspect;
+mod policies;
 mod properties;
+mod vlans;
