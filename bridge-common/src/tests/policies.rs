@@ -192,7 +192,7 @@ fn pass(model: &mut Model, frame: Frame) -> (usize, Verdict) {
             Drop(..) => return (count, decision.verdict),
             Forward(egress) => {
                 let port = model.ports[&egress];
-                departed(&question, egress, &port, model);
+                departed(&question, egress, port.flags, model);
             }
             Flood(_) => {}
         }
