@@ -13,6 +13,7 @@ mod reading;
 mod vlans;
 
 pub use reading::reading;
+pub use vlans::changed;
 
 use super::{
     Action, Arrival, Done, Model,

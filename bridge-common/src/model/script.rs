@@ -13,6 +13,7 @@ use crate::{
     vlan::Membership,
 };
 use bytes::Bytes;
+pub use rules::VIDS;
 
 /// How many stations the table of a script holds: few, so that it fills up.
 pub const CAPACITY: usize = 16;
