@@ -48,7 +48,8 @@ fn possible(model: &Model, arrival: &Arrival) -> Option<Arrival> {
         [0x86, 0xdd] => 14 + 40,
         _ => 15,
     };
-    if arrival.bytes.len() < least || has_half_a_tag(&arrival.bytes) {
+    let cut = arrival.program != Program::Xdp && has_half_a_tag(&arrival.bytes);
+    if arrival.bytes.len() < least || cut {
         return None;
     }
     if model.floods(&arrival) {
@@ -57,10 +58,11 @@ fn possible(model: &Model, arrival: &Arrival) -> Option<Arrival> {
     Some(arrival)
 }
 
-/// Of such a frame the kernel cannot take the outer tag off: it wants to see the inner one whole (`skb_vlan_pop`).
+/// With such a frame TC's kernel is at a loss: it takes off no tag when that or the next one is cut (`skb_vlan_pop`), and nobody
+/// receives it (`skb_vlan_untag`).
 fn has_half_a_tag(frame: &[u8]) -> bool {
     let is_tag = |at: usize| matches!(frame.get(at..at + 2), Some([0x81, 0x00] | [0x88, 0xa8]));
-    is_tag(12) && is_tag(16) && frame.len() < 22
+    is_tag(12) && (frame.len() < 18 || is_tag(16) && frame.len() < 22)
 }
 
 /// What the frame itself is when the program has ended, unless it was one for many.
