@@ -62,7 +62,7 @@ fn possible(model: &Model, arrival: &Arrival) -> Option<Arrival> {
 /// receives it (`skb_vlan_untag`).
 fn has_half_a_tag(frame: &[u8]) -> bool {
     let is_tag = |at: usize| matches!(frame.get(at..at + 2), Some([0x81, 0x00] | [0x88, 0xa8]));
-    is_tag(12) && (frame.len() < 18 || is_tag(16) && frame.len() < 22)
+    is_tag(12) && (frame.len() < 20 || is_tag(16) && frame.len() < 24)
 }
 
 /// What the frame itself is when the program has ended, unless it was one for many.

@@ -7,3 +7,7 @@ mod inspect;
 mod policies;
 mod properties;
 mod vlans;
+mod witness;
+
+/// As the fuzz target, which includes [`witness`], knows the crate.
+use crate as common;

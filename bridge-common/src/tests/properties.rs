@@ -5,6 +5,7 @@ use std::vec::Vec;
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use proptest::prelude::*;
 
+use super::witness;
 use crate::{
     DropReason, Mac, PortCounters, SlowReason,
     frame::Segments,
@@ -12,7 +13,7 @@ use crate::{
     model::{
         build::{Kind, Shape, Tags, frame},
         laws,
-        script::random,
+        script::{Devices, Script, Step, random},
     },
 };
 
@@ -26,6 +27,15 @@ proptest! {
     #[test]
     fn every_sequence_keeps_the_laws(bytes in script()) {
         laws::sequence(&bytes);
+    }
+
+    #[test]
+    fn every_built_frame_speaks_for_itself_or_is_refused(seed in any::<u64>(), cut in 0usize..120) {
+        for step in &Script::decode(&random(seed, 300), &Devices::default()).steps {
+            let Step::Frame(arrival) = step else { continue };
+            witness::looking(&arrival.bytes);
+            witness::looking(&arrival.bytes[..cut.min(arrival.bytes.len())]);
+        }
     }
 
     #[test]
