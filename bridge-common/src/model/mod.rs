@@ -6,6 +6,7 @@
 //!
 //! Invariant: nothing here is compiled into the kernel's programs.
 
+mod account;
 pub mod build;
 pub mod laws;
 mod run;

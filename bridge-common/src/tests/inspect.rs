@@ -2,25 +2,15 @@
 
 use std::{vec, vec::Vec};
 
-use etherparse::{ArpHardwareId, ArpOperation, ArpPacket, EtherType, IpNumber, PacketBuilder};
-
-use super::bridge::*;
+use super::{bridge::*, packets::*};
 use crate::{
     DropReason::{self, ArpGuard, DhcpServer, IpGuard, MacGuard, NdGuard, Ra},
-    Frame, Mac, Policies as _,
+    Frame, Policies as _,
     frame::Segments,
     inspect::inspect,
     model::Model,
     policy::{Guards, Source},
 };
-
-/// What [`VM1`] may use, and addresses that it may not.
-const MINE: [u8; 4] = [10, 0, 0, 1];
-const THEIRS: [u8; 4] = [10, 0, 0, 2];
-const MINE6: [u8; 16] = [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
-const THEIRS6: [u8; 16] = [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2];
-const ALL_NODES: [u8; 16] = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
-const NOBODY6: [u8; 16] = [0; 16];
 
 const ALL: Guards = Guards(0xf);
 
@@ -35,66 +25,6 @@ fn rules() -> Model {
 fn look(frame: &[u8], guards: Guards) -> Option<DropReason> {
     let facts = Frame::parse(&frame, Segments::one(frame.len() as u32), None, false)?;
     inspect(&frame, &facts, VM1, guards, &rules())
-}
-
-/// The link-local address that follows from a MAC address (RFC 4291, appendix A).
-fn link_local(Mac([a, b, c, d, e, f]): Mac) -> [u8; 16] {
-    [0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f]
-}
-
-fn ipv4(source: [u8; 4], next: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = Vec::new();
-    let packet = PacketBuilder::ethernet2(A.0, B.0).ipv4(source, [255; 4], 64);
-    packet.write(&mut frame, IpNumber(next), payload).unwrap();
-    frame
-}
-
-fn ipv6(source: [u8; 16], next: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = Vec::new();
-    let packet = PacketBuilder::ethernet2(A.0, B.0).ipv6(source, ALL_NODES, 255);
-    // etherparse wants extension headers as such; here some of them are to be wrong.
-    packet.write(&mut frame, IpNumber::IPV6_NO_NEXT_HEADER, payload).unwrap();
-    frame[20] = next;
-    frame
-}
-
-fn udp(from: u16, to: u16) -> Vec<u8> {
-    [from.to_be_bytes(), to.to_be_bytes(), [0, 12], [0, 0], [1, 2], [3, 4]].concat()
-}
-
-fn arp(hardware: Mac, source: [u8; 4]) -> Vec<u8> {
-    let (kind, protocol) = (ArpHardwareId::ETHERNET, EtherType::IPV4);
-    let packet =
-        ArpPacket::new(kind, protocol, ArpOperation::REQUEST, &hardware.0, &source, &[0; 6], &THEIRS)
-            .unwrap();
-    let mut frame = Vec::new();
-    PacketBuilder::ethernet2(A.0, [0xff; 6]).arp(packet).write(&mut frame).unwrap();
-    frame
-}
-
-/// ICMPv6 of this kind: so many bytes up to its options, of them a target at 8, and the options.
-fn icmp(kind: u8, size: usize, target: [u8; 16], options: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![0; size];
-    bytes[0] = kind;
-    if size >= 24 {
-        bytes[8..24].copy_from_slice(&target);
-    }
-    bytes.extend(options);
-    bytes
-}
-
-fn option(kind: u8, mac: Mac) -> Vec<u8> {
-    [&[kind, 1], &mac.0[..]].concat()
-}
-
-/// An extension header of eight bytes for each of `kinds`, before `inner`.
-fn behind(kinds: &[u8], inner: u8, payload: &[u8]) -> (u8, Vec<u8>) {
-    let mut bytes = Vec::new();
-    for next in kinds.iter().skip(1).copied().chain([inner]).take(kinds.len()) {
-        bytes.extend([next, 0, 0, 0, 0, 0, 0, 0]);
-    }
-    bytes.extend(payload);
-    (kinds.first().copied().unwrap_or(inner), bytes)
 }
 
 fn check(rows: Vec<(&str, Vec<u8>, Guards, Option<DropReason>)>) {

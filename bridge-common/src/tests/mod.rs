@@ -4,6 +4,7 @@ mod bridge;
 mod corpus;
 mod decision;
 mod inspect;
+mod packets;
 mod policies;
 mod properties;
 mod vlans;
