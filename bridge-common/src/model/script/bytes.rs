@@ -59,11 +59,11 @@ impl Bytes<'_> {
 
 const fn special(number: u8) -> Mac {
     match number % 20 {
-        0..4 => UPLINK_MAC,
-        4 => Mac::ZERO,
-        5..10 => Mac::BROADCAST,
-        10 | 11 => Mac([0x01, 0, 0x5e, 0, 0, 0xfb]),
-        12 | 13 => Mac([0x33, 0x33, 0, 0, 0, 1]),
+        0..3 => UPLINK_MAC,
+        3 => Mac::ZERO,
+        4..8 => Mac::BROADCAST,
+        8..11 => Mac([0x01, 0, 0x5e, 0, 0, 0xfb]),
+        11..14 => Mac([0x33, 0x33, 0, 0, 0, 1]),
         // The first of the link-local block, two more, the last, and the first after it.
         14 => link_local(0x00),
         15 => link_local(0x02),

@@ -75,7 +75,8 @@ fn policy(bytes: &mut Bytes<'_>, id: PortId, pvid: u16) -> Policy {
     let guards = Guards(u32::from(bytes.byte() & bytes.byte()) & 0x1f);
     let stations_max = [0, 0, 0, 1, 2, 3, 5, 8][usize::from(bytes.byte() & 7)];
     let mut policy = Policy { flags, guards, stations_max, ..Policy::default() };
-    let (limited, tight) = (bytes.byte() & bytes.byte(), bytes.byte());
+    // Storms more often than rates: few frames are floods.
+    let (limited, tight) = (bytes.byte() & (bytes.byte() | 7), bytes.byte());
     for (index, rate) in policy.rates.iter_mut().enumerate().filter(|(index, _)| limited >> index & 1 != 0) {
         let tight = tight >> index & 1 != 0;
         *rate = match (index < 3, tight) {
