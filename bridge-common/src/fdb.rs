@@ -108,7 +108,7 @@ impl FdbEntry {
     #[inline(always)]
     pub const fn moved(&self, port: PortId, now: u64, window: u16) -> Self {
         let moves = self.moves(now, window);
-        let first = if moves == 0 { now / 1_000_000_000 & 0xff_ffff } else { self.place >> 40 };
+        let first = if moves == 0 { (now / 1_000_000_000) & 0xff_ffff } else { self.place >> 40 };
         let moves = if moves < 0xff { moves as u64 + 1 } else { 0xff };
         Self { place: port.0 as u64 | moves << 32 | first << 40, last_seen: now }
     }

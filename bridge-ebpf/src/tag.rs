@@ -69,12 +69,17 @@ pub fn aside(ctx: &TcContext) -> Option<u16> {
     (present != 0).then_some(tci as u16)
 }
 
+/// Takes off the outermost tag. One behind it may then be beside the bytes.
 #[inline(always)]
 fn pop(ctx: &TcContext) -> bool {
     // SAFETY: as above.
-    let done = unsafe { bpf_skb_vlan_pop(ctx.skb.skb) } == 0;
+    let (beside, protocol) = unsafe { ((*ctx.skb.skb).vlan_present != 0, (*ctx.skb.skb).protocol as u16) };
     // `skb_vlan_pop` goes by `skb->protocol`, which a packet socket's sender may have got wrong, and then does nothing with success.
-    done && Whole::of(ctx) == Whole::NONE
+    if !beside && !ether::is_tag(u16::from_be(protocol)) {
+        return false;
+    }
+    // SAFETY: as above.
+    unsafe { bpf_skb_vlan_pop(ctx.skb.skb) == 0 }
 }
 
 /// The same in XDP. False, and the frame as it was, if there is no room.

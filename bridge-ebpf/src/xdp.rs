@@ -91,8 +91,11 @@ fn redirect(
             return Err(reason);
         }
     }
-    if retag != Retag::Keep && !(DEVICES.get(to.index()).is_some() && retag_xdp(ctx, retag, judged.vlan())) {
-        return Err(SlowReason::Retag);
+    if retag != Retag::Keep {
+        DEVICES.get(to.index()).ok_or(SlowReason::ToTc)?;
+        if !retag_xdp(ctx, retag, judged.vlan()) {
+            return Err(SlowReason::Retag);
+        }
     }
     match DEVICES.redirect(to.index(), 0) {
         Ok(action) => {

@@ -3,147 +3,22 @@
 //!
 //! `XBR_DIFFERENTIAL_SEQUENCES` runs more of them, `XBR_DIFFERENTIAL_SEED` begins elsewhere.
 
+#[path = "differential/kernel.rs"]
+mod kernel;
+
 use std::{env, fs};
 
 use bridge_common::{
-    DropReason, FdbEvent, FdbKey, PortCounters, PortId, SlowReason,
-    maps::programs,
+    DropReason, PortCounters, SlowReason,
     model::{
-        Action, Arrival, Model, Program,
-        script::{ABSENT, CAPACITY, CLOCKS, Devices, GUESTS, Script, Step, random},
+        Action, Arrival, Model, Program, Sent,
+        laws::changed,
+        script::{CLOCKS, Devices, GUESTS, Script, Step, random},
     },
+    vlan::Retag,
 };
-use bridge_user::datapath::{Bench, BridgeName, Context, Options, PinDir, Programs, Slot, Station, Tables};
-use xbr_lab::{Cleanup, Namespace, Veth, require_privileges, unique_name};
-
-/// Every number from the host's to that of the port whose device does not exist.
-fn ports() -> impl Iterator<Item = PortId> {
-    (0..=ABSENT.0).map(PortId)
-}
-
-/// The programs over one set of maps: for each of [`CLOCKS`], with the guard and without.
-struct Kernel {
-    programs: Vec<[Programs; 2]>,
-    tables: Tables,
-    bench: Bench,
-    events: Vec<FdbEvent>,
-    // Held while the test runs.
-    _idle: Programs,
-    _cleanup: [Cleanup; 2],
-}
-
-impl Kernel {
-    /// To be called in the namespace of the devices.
-    fn load(devices: &Devices) -> Self {
-        let (name, idle) = (unique_name(), unique_name());
-        let cleanup = [Cleanup::after(&name), Cleanup::after(&idle)];
-        let pins = pins(&name);
-        let options = Options::new(CAPACITY as u32, 0);
-        let load = |clock, no_guard| {
-            let (programs, tables, _) =
-                Programs::load(&pins, &Options { clock, no_guard, ..options }).unwrap();
-            (programs, tables)
-        };
-        let mut programs = Vec::new();
-        let mut tables = None;
-        for clock in CLOCKS {
-            let (guarded, first) = load(clock, false);
-            tables.get_or_insert(first);
-            programs.push([load(clock, true).0, guarded]);
-        }
-        let mut tables = tables.unwrap();
-        for (index, ifindex) in devices.ports.into_iter().chain([devices.absent]).enumerate() {
-            tables.set_port_of(ifindex, Some(PortId(1 + index as u16))).unwrap();
-        }
-        Self {
-            programs,
-            tables,
-            bench: Bench::open(&pins).unwrap(),
-            events: Vec::new(),
-            _idle: register_queues(&idle, devices),
-            _cleanup: cleanup,
-        }
-    }
-
-    /// Makes the maps what the model is.
-    fn begin(&mut self, model: &Model) {
-        let old: Vec<FdbKey> = self.tables.stations().unwrap().iter().map(|station| station.key).collect();
-        self.tables.remove_stations(&old).unwrap();
-        let stations: Vec<_> =
-            model.stations.iter().map(|(key, entry)| Station { key: *key, entry: *entry }).collect();
-        self.tables.set_stations(&stations).unwrap();
-        self.tables.set_config(model.config).unwrap();
-        for id in ports() {
-            let port = model.ports[&id];
-            self.tables.set_port(id, port).unwrap();
-            let in_devmap = model.devices.contains(&id);
-            self.tables.set_device(id, in_devmap.then_some(port.ifindex)).unwrap();
-            self.tables.clear_counters(id).unwrap();
-        }
-        self.bench.forget().unwrap();
-        self.bench.events();
-        self.events.clear();
-    }
-
-    /// What [`Step::operate`] does to the model.
-    fn operate(&mut self, step: &Step, model: &Model) {
-        match *step {
-            Step::Frame(_) | Step::Clock(_) => {}
-            Step::Port(id, port) => self.tables.set_port(id, port).unwrap(),
-            Step::Static(key, _) => {
-                if let Some(entry) = model.stations.get(&key).copied() {
-                    self.tables.set_station(&Station { key, entry }).unwrap();
-                }
-            }
-            Step::Delete(key) => self.tables.remove_stations(&[key]).unwrap(),
-        }
-    }
-
-    fn run(&mut self, arrival: &Arrival, clock: usize, guard: bool, mark: u32) -> u32 {
-        let program = match arrival.program {
-            Program::Xdp => programs::XDP,
-            Program::Port => programs::PORT,
-            Program::Wire => programs::WIRE,
-            Program::Host => programs::HOST,
-        };
-        let context = Context { ifindex: arrival.ifindex, gso_size: arrival.gso_size, mark };
-        let programs = &mut self.programs[clock][usize::from(guard)];
-        // All of them share the map that leads to the program for many, which has constants of its own.
-        programs.set_flooding().unwrap();
-        programs.test_run(program, &arrival.bytes, &context).unwrap()
-    }
-
-    fn compare(&mut self, model: &Model) {
-        for id in ports() {
-            assert_eq!(self.tables.counters(id).unwrap(), model.counted(id), "counters of {id:?}");
-        }
-        let mut stations: Vec<_> =
-            self.tables.stations().unwrap().iter().map(|station| (station.key, station.entry)).collect();
-        stations.sort_by_key(|(key, _)| *key);
-        let expected: Vec<_> = model.stations.iter().map(|(key, entry)| (*key, *entry)).collect();
-        assert_eq!(stations, expected, "stations");
-        self.events.extend(self.bench.events());
-        assert_eq!(self.events, model.events, "events");
-    }
-}
-
-fn pins(name: &str) -> PinDir {
-    PinDir::of(&name.parse::<BridgeName>().unwrap()).unwrap()
-}
-
-/// XDP's context may name only a device whose queues are registered with XDP, and a veth's are while it has a
-/// program: another bridge's, which knows no port and passes everything.
-fn register_queues(bridge: &str, devices: &Devices) -> Programs {
-    let (mut idle, ..) = Programs::load(&pins(bridge), &Options::new(CAPACITY as u32, 0)).unwrap();
-    for (index, ifindex) in devices.ports.into_iter().chain([devices.stranger]).enumerate() {
-        idle.attach(PortId(1 + index as u16), Slot::Xdp, &device(index), ifindex).unwrap();
-    }
-    idle
-}
-
-fn device(index: usize) -> String {
-    format!("port{index}")
-}
+use kernel::{Kernel, device};
+use xbr_lab::{Namespace, RawPort, Veth, require_privileges};
 
 /// Ports whose other ends only take.
 fn lab() -> (Namespace, Namespace, Devices) {
@@ -173,13 +48,34 @@ fn possible(model: &Model, arrival: &Arrival) -> Option<Arrival> {
         [0x86, 0xdd] => 14 + 40,
         _ => 15,
     };
-    if arrival.bytes.len() < least {
+    let cut = arrival.program != Program::Xdp && has_half_a_tag(&arrival.bytes);
+    if arrival.bytes.len() < least || cut {
         return None;
     }
     if model.floods(&arrival) {
         arrival.gso_size = 0;
     }
     Some(arrival)
+}
+
+/// With such a frame TC's kernel is at a loss: it takes off no tag when that or the next one is cut (`skb_vlan_pop`), and nobody
+/// receives it (`skb_vlan_untag`).
+fn has_half_a_tag(frame: &[u8]) -> bool {
+    let is_tag = |at: usize| matches!(frame.get(at..at + 2), Some([0x81, 0x00] | [0x88, 0xa8]));
+    is_tag(12) && (frame.len() < 20 || is_tag(16) && frame.len() < 24)
+}
+
+/// What the frame itself is when the program has ended, unless it was one for many.
+fn bytes_out(model: &Model, arrival: &Arrival, action: Action, sent: &[Sent]) -> Option<Vec<u8>> {
+    let [sent] = sent else { return (action == Action::Pass).then(|| arrival.bytes.clone()) };
+    match (arrival.program, sent.retag) {
+        (Program::Xdp, retag) => Some(changed(&arrival.bytes, retag, sent.vlan)),
+        _ if model.floods(arrival) => None,
+        // TC's new tag is beside the bytes.
+        (_, Retag::Push) => Some(arrival.bytes.clone()),
+        (_, Retag::Rewrite) => Some(changed(&arrival.bytes, Retag::Pop, sent.vlan)),
+        (_, retag) => Some(changed(&arrival.bytes, retag, sent.vlan)),
+    }
 }
 
 fn number(action: Action, program: Program) -> u32 {
@@ -220,10 +116,17 @@ fn replay(kernel: &mut Kernel, devices: &Devices, name: &str, bytes: &[u8]) -> (
         };
         let Some(arrival) = possible(&model, arrival) else { continue };
         let clock = CLOCKS.iter().position(|clock| *clock == model.now).unwrap();
+        let before = model.clone();
         let done = model.run(&arrival);
-        let action = kernel.run(&arrival, clock, model.guard, 1 << (index % 32));
+        let (action, bytes) = kernel.run(&arrival, clock, model.guard, 1 << (index % 32));
         assert_eq!(action, number(done.action, arrival.program), "action, instead of {done:?}");
+        if let Some(expected) = bytes_out(&before, &arrival, done.action, &done.sent) {
+            assert_eq!(bytes, expected, "the frame's bytes, instead of {done:?}");
+        }
         kernel.compare(&model);
+        let is_flood = before.floods(&arrival) && arrival.program != Program::Xdp;
+        let copies = if is_flood { done.sent.as_slice() } else { &[] };
+        kernel.copies(&arrival, before.ingress(&arrival), copies);
         frames += 1;
     }
     (frames, model)
@@ -238,12 +141,14 @@ fn the_kernel_does_what_the_model_does() {
     if !require_privileges() {
         return;
     }
-    let (bridge, _sinks, devices) = lab();
+    let (bridge, sinks, devices) = lab();
     let first = setting("XBR_DIFFERENTIAL_SEED", 1);
     let sequences = setting("XBR_DIFFERENTIAL_SEQUENCES", 100);
     let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../bridge-common/fuzz/corpus/sequence");
+    let ears =
+        (0..=usize::from(GUESTS)).map(|index| RawPort::open(&sinks, &format!("sink{index}"))).collect();
     bridge.run(|| {
-        let mut kernel = Kernel::load(&devices);
+        let mut kernel = Kernel::load(&devices, ears);
         for entry in fs::read_dir(corpus).unwrap() {
             let path = entry.unwrap().path();
             replay(&mut kernel, &devices, &path.display().to_string(), &fs::read(&path).unwrap());
@@ -264,14 +169,22 @@ fn the_kernel_does_what_the_model_does() {
 
 /// Agreement about frames that never came would prove nothing.
 fn every_outcome_was_there(total: &PortCounters) {
-    // No test run takes a malformed frame.
-    for reason in DropReason::ALL.iter().filter(|reason| **reason != DropReason::Malformed) {
+    // No test run takes a malformed frame, what a flood leaves out is no drop, and a test run has room for a tag.
+    let never = [DropReason::Malformed, DropReason::NoFlood, DropReason::Retag];
+    for reason in DropReason::ALL.iter().filter(|reason| !never.contains(reason)) {
         assert_ne!(total.drops[*reason as usize], 0, "no drop: {}", reason.name());
     }
-    for reason in SlowReason::ALL {
+    for reason in SlowReason::ALL.iter().filter(|reason| **reason != SlowReason::Retag) {
         assert_ne!(total.slow[*reason as usize], 0, "no slow path: {}", reason.name());
     }
-    let told =
-        [total.learned, total.moved, total.refused_full, total.refused_static, total.events_suppressed];
+    let told = [
+        total.learned,
+        total.moved,
+        total.refused_full,
+        total.refused_static,
+        total.refused_quota,
+        total.refused_flap,
+        total.events_suppressed,
+    ];
     assert!(told.iter().all(|count| *count > 0), "{told:?}");
 }

@@ -1,76 +1,72 @@
 //! Frames with checksums, finished and not, made without the code under test.
 
+mod kind;
+
 use std::vec::Vec;
+
+pub use kind::Kind;
 
 use crate::Mac;
 
-/// What a frame carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Kind {
-    /// An EtherType that nobody knows.
-    Unknown,
-    Arp,
-    Tcp4,
-    Udp4,
-    Icmp4,
-    Tcp6,
-    Udp6,
-    Icmp6,
-    /// The first fragment of a TCP segment.
-    Fragment,
-    /// UDP to the port of VXLAN.
-    Vxlan,
-    /// UDP without a checksum.
-    NoChecksum,
-    /// Generic routing encapsulation, a tunnel.
-    Gre,
+/// A frame's VLAN tags, outermost first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tags {
+    /// At most 2.
+    pub count: u8,
+    /// Priority and VLAN ID of each.
+    pub tci: [u16; 2],
+    /// Whether the outermost is of 802.1ad.
+    pub service: bool,
 }
 
-impl Kind {
-    /// Every kind.
-    pub const ALL: [Self; 12] = [
-        Self::Unknown,
-        Self::Arp,
-        Self::Tcp4,
-        Self::Udp4,
-        Self::Icmp4,
-        Self::Tcp6,
-        Self::Udp6,
-        Self::Icmp6,
-        Self::Fragment,
-        Self::Vxlan,
-        Self::NoChecksum,
-        Self::Gre,
-    ];
+impl Tags {
+    /// So many, of VLANs that nobody asks about.
+    pub const fn of(count: u8) -> Self {
+        Self { count, tci: [0x2007, 0x2008], service: count == 2 }
+    }
 
-    const fn ether_type(self) -> u16 {
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (index, tci) in self.tci.into_iter().take(self.count.into()).enumerate() {
+            bytes.extend(if index == 0 && self.service { [0x88, 0xa8] } else { [0x81, 0x00] });
+            bytes.extend(tci.to_be_bytes());
+        }
+        bytes
+    }
+}
+
+/// For whom a frame speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaker {
+    /// Nobody: the address is zero.
+    Nobody,
+    /// 10.0.0.x, fd00::x.
+    Address(u8),
+    /// The link-local address that follows from the MAC address; 10.0.0.0 in IPv4.
+    LinkLocal,
+}
+
+impl Speaker {
+    /// The address in IPv4.
+    pub const fn v4(self) -> [u8; 4] {
         match self {
-            Self::Unknown => 0x88b5,
-            Self::Arp => 0x0806,
-            Self::Tcp6 | Self::Udp6 | Self::Icmp6 => 0x86dd,
-            _ => 0x0800,
+            Self::Nobody => [0; 4],
+            Self::Address(last) => [10, 0, 0, last],
+            Self::LinkLocal => [10, 0, 0, 0],
         }
     }
 
-    const fn protocol(self) -> u8 {
+    /// The address in IPv6, of a sender with this MAC address.
+    pub fn v6(self, Mac([a, b, c, d, e, f]): Mac) -> [u8; 16] {
+        let mut address = [0; 16];
         match self {
-            Self::Icmp4 => 1,
-            Self::Tcp4 | Self::Tcp6 | Self::Fragment => 6,
-            Self::Icmp6 => 58,
-            Self::Gre => 47,
-            _ => 17,
+            Self::Nobody => {}
+            Self::Address(last) => (address[0], address[15]) = (0xfd, last),
+            Self::LinkLocal => {
+                address = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f];
+            }
         }
-    }
-
-    /// Where the checksum is in the transport header, if there is one over a pseudo-header.
-    const fn checksum_at(self) -> Option<usize> {
-        match self {
-            Self::Tcp4 | Self::Tcp6 | Self::Fragment => Some(16),
-            Self::Udp4 | Self::Udp6 | Self::Vxlan => Some(6),
-            Self::Icmp6 => Some(2),
-            _ => None,
-        }
+        address
     }
 }
 
@@ -79,8 +75,12 @@ impl Kind {
 pub struct Shape {
     /// What it carries.
     pub kind: Kind,
-    /// VLAN tags in the frame, at most 2.
-    pub tags: u8,
+    /// VLAN tags in the frame.
+    pub tags: Tags,
+    /// For whom it speaks.
+    pub speaker: Speaker,
+    /// Whether ARP and neighbour discovery in it name another's hardware address.
+    pub lies: bool,
     /// Bytes behind the transport header.
     pub payload: usize,
     /// Bytes behind the packet, which no header counts.
@@ -94,54 +94,61 @@ impl Shape {
     pub const fn is_unfinished(&self) -> bool {
         self.unfinished && self.kind.checksum_at().is_some()
     }
+
+    /// A finished one of this kind without tags, for [`Speaker::Address`] 1.
+    pub const fn of(kind: Kind) -> Self {
+        let speaker = Speaker::Address(1);
+        Self { kind, tags: Tags::of(0), speaker, lies: false, payload: 60, padding: 0, unfinished: false }
+    }
+
+    const fn hardware(&self, src: Mac) -> Mac {
+        if self.lies { Mac([2, 0, 0, 0, 0xff, 0xff]) } else { src }
+    }
 }
 
 /// A frame of this shape.
 pub fn frame(dst: Mac, src: Mac, shape: &Shape) -> Vec<u8> {
     let mut frame = [dst.0, src.0].concat();
-    for tag in 0..shape.tags {
-        frame.extend(if tag + 1 < shape.tags { [0x88, 0xa8] } else { [0x81, 0x00] });
-        frame.extend([0x20, 7 + tag]);
-    }
+    frame.extend(shape.tags.bytes());
     frame.extend(shape.kind.ether_type().to_be_bytes());
     match shape.kind {
         Kind::Unknown => frame.extend(bytes(shape.payload)),
-        Kind::Arp => frame.extend([0, 1, 8, 0, 6, 4, 0, 1].into_iter().chain(bytes(20))),
-        _ => packet(&mut frame, shape),
+        Kind::Arp => {
+            frame.extend([0, 1, 8, 0, 6, 4, 0, 1]);
+            frame.extend(shape.hardware(src).0.into_iter().chain(shape.speaker.v4()).chain(bytes(10)));
+        }
+        Kind::Snap => frame.extend([0xaa, 0xaa, 3, 0, 0, 0, 8, 0].into_iter().chain(bytes(shape.payload))),
+        _ => packet(&mut frame, src, shape),
     }
     frame.resize(frame.len() + shape.padding, 0);
     frame
 }
 
-fn packet(frame: &mut Vec<u8>, shape: &Shape) {
-    let transport = transport(shape);
-    let length = transport.len() as u16;
-    let next = shape.kind.protocol();
+fn packet(frame: &mut Vec<u8>, src: Mac, shape: &Shape) {
+    let transport = transport(shape, src);
+    let (length, next) = (transport.len() as u16, shape.kind.protocol());
     let start = frame.len();
-    let (addresses, header) = if shape.kind.ether_type() == 0x86dd {
+    let addresses = if shape.kind.is_v6() {
+        let (first, extension) = shape.kind.extension().map_or((next, None), |(n, bytes)| (n, Some(bytes)));
         frame.extend([0x60, 0, 0, 0]);
-        frame.extend(length.to_be_bytes());
-        frame.extend([next, 64]);
-        (32, 40)
+        frame.extend((length + if extension.is_some() { 8 } else { 0 }).to_be_bytes());
+        frame.extend([first, 64]);
+        let addresses = [shape.speaker.v6(src), Speaker::Address(2).v6(src)].concat();
+        frame.extend(&addresses);
+        frame.extend(extension.into_iter().flatten());
+        addresses
     } else {
         let flags = if shape.kind == Kind::Fragment { 0x20 } else { 0x40 };
         frame.extend([0x45, 0]);
         frame.extend((20 + length).to_be_bytes());
         frame.extend([0, 1, flags, 0, 64, next, 0, 0]);
-        (8, 20)
-    };
-    // 10.… or fd…, the same for source and destination but for the last byte.
-    let first = if addresses == 8 { 10 } else { 0xfd };
-    for last in [1, 2] {
-        frame.push(first);
-        frame.resize(frame.len() + addresses / 2 - 2, 0);
-        frame.push(last);
-    }
-    let pseudo = sum(&frame[frame.len() - addresses..]) + u64::from(next) + u64::from(length);
-    if header == 20 {
+        let addresses = [shape.speaker.v4(), Speaker::Address(2).v4()].concat();
+        frame.extend(&addresses);
         let whole = !fold(sum(&frame[start..]));
         frame[start + 10..start + 12].copy_from_slice(&whole.to_be_bytes());
-    }
+        addresses
+    };
+    let pseudo = sum(&addresses) + u64::from(next) + u64::from(length);
     let start = frame.len();
     frame.extend(&transport);
     if let Some(at) = shape.kind.checksum_at() {
@@ -154,21 +161,31 @@ fn packet(frame: &mut Vec<u8>, shape: &Shape) {
 }
 
 /// The transport header, its checksum zero, and the payload.
-fn transport(shape: &Shape) -> Vec<u8> {
+fn transport(shape: &Shape, src: Mac) -> Vec<u8> {
     let mut bytes_ = match shape.kind {
         Kind::Tcp4 | Kind::Tcp6 | Kind::Fragment => {
             [[0, 7, 0, 9].as_slice(), &[0; 8], &[0x50, 0x10, 1, 0, 0, 0, 0, 0]].concat()
         }
         Kind::Icmp4 | Kind::Icmp6 => [128, 0, 0, 0, 0, 1, 0, 1].into(),
         Kind::Gre => [0, 0, 0x65, 0x58].into(),
-        _ => {
-            let port = if shape.kind == Kind::Vxlan { 4789_u16 } else { 53 };
+        Kind::RouterAdvertisement | Kind::HiddenAdvertisement | Kind::LaterFragment => {
+            [[134, 0, 0, 0].as_slice(), &[0; 12]].concat()
+        }
+        Kind::Solicitation => discovery(135, Speaker::Address(2).v6(src), 1, shape.hardware(src)),
+        Kind::Advertisement => discovery(136, shape.speaker.v6(src), 2, shape.hardware(src)),
+        kind => {
+            let (from, to) = kind.ports();
             let length = 8 + shape.payload as u16;
-            [[0x30, 0x39], port.to_be_bytes(), length.to_be_bytes(), [0, 0]].concat()
+            [from.to_be_bytes(), to.to_be_bytes(), length.to_be_bytes(), [0, 0]].concat()
         }
     };
     bytes_.extend(bytes(shape.payload));
     bytes_
+}
+
+/// Neighbour discovery about `target`, with an option of the sender's link-layer address.
+fn discovery(kind: u8, target: [u8; 16], option: u8, Mac(hardware): Mac) -> Vec<u8> {
+    [[kind, 0, 0, 0, 0, 0, 0, 0].as_slice(), &target, &[option, 1], &hardware].concat()
 }
 
 fn bytes(count: usize) -> impl Iterator<Item = u8> {

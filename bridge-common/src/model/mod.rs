@@ -6,6 +6,7 @@
 //!
 //! Invariant: nothing here is compiled into the kernel's programs.
 
+mod account;
 pub mod build;
 pub mod laws;
 mod run;
@@ -19,13 +20,13 @@ use std::{
 pub use run::{Action, Arrival, Done, Program, Sent};
 
 use crate::{
-    Config, Fdb, FdbEntry, FdbEvent, FdbEventKind, FdbKey, Mac, Policies, Policy, Port, PortCounters,
-    PortFlags, PortId, Ports, Vlan, Vlans,
+    Config, Fdb, FdbEntry, FdbEvent, FdbEventKind, FdbFlags, FdbKey, Mac, Policies, Policy, Port,
+    PortCounters, PortFlags, PortId, Ports, Vlan, Vlans,
     event::EVENTS_PER_SECOND,
     fdb::{Full, RECLAIM_ENOUGH, RECLAIM_INTERVAL},
     policy::{Guards, Meter, Source},
     port::MAX_PORTS,
-    vlan::{Membership, VlanCounters},
+    vlan::{ANY_VLAN, MAX_VLANS, Membership, VlanCounters},
 };
 
 /// A bridge.
@@ -109,9 +110,14 @@ impl Model {
         self.config.ports_end = self.config.ports_end.max(id.0 + 1);
     }
 
-    /// Gives a port a policy, and its word the bits that follow from it.
+    /// Gives a port a policy, and its word the bits that follow from it. A limit that changes begins with a full bucket: how
+    /// far off the old one is says nothing about the new one.
     pub fn set_policy(&mut self, id: PortId, policy: Policy) {
         let policy = policy.settled();
+        let old = self.policies.get(&id).map(|policy| policy.rates);
+        self.meters.retain(|(port, meter), _| {
+            *port != id || old.is_some_and(|old| old[*meter as usize] == policy.rates[*meter as usize])
+        });
         let port = self.ports.entry(id).or_default();
         port.flags = PortFlags(port.flags.0 & !PortFlags::POLICY.0).or(policy.flags);
         self.policies.insert(id, policy);
@@ -124,6 +130,42 @@ impl Model {
             *self.learned.entry(entry.port()).or_default() += 1;
         }
         self.stations.insert(key, entry);
+    }
+
+    /// Makes room for an entry, and for a second one for all VLANs, as the controller does not have to: its table is large.
+    pub fn make_way(&mut self, key: &FdbKey) {
+        let any = FdbKey { vlan: ANY_VLAN, mac: key.mac };
+        let needed = [key, &any].iter().filter(|key| !self.stations.contains_key(key)).count();
+        while self.stations.len() + needed > self.capacity {
+            let Some(learned) = self.stations.iter().find(|(_, entry)| !entry.is_static()) else { return };
+            self.drop_station(&learned.0.clone());
+        }
+    }
+
+    /// Keeps what the controller keeps beside static entries: for all VLANs at once, at which port a station is.
+    pub fn own(&mut self, mac: Mac) {
+        let any = FdbKey { vlan: ANY_VLAN, mac };
+        self.stations.remove(&any);
+        if self.config.filters_vlans() {
+            let vlans = FdbKey { vlan: 1, mac }..FdbKey { vlan: MAX_VLANS as u16, mac };
+            let mut fixed =
+                self.stations.range(vlans).filter(|(key, entry)| key.mac == mac && entry.is_static());
+            if let Some(owner) = fixed.next().map(|(_, entry)| entry.port()) {
+                self.make_way(&any);
+                self.put(any, FdbEntry::new(owner, FdbFlags::STATIC, 0));
+            }
+        }
+    }
+
+    /// Gives a port a part in a VLAN. One without members is none, and counts nothing.
+    pub fn set_member(&mut self, vid: u16, id: PortId, membership: Membership) {
+        let vlan = self.vlans.entry(vid).or_default();
+        vlan.members = vlan.members.with(id, membership != Membership::None);
+        vlan.untagged = vlan.untagged.with(id, membership == Membership::Untagged);
+        if vlan.members.is_empty() {
+            self.vlans.remove(&vid);
+            self.vlan_counters.remove(&vid);
+        }
     }
 
     /// Deletes an entry, and counts that.

@@ -6,7 +6,7 @@ use super::Model;
 use crate::{
     Decision, DropReason, FdbEvent, FdbEventKind, Frame, Port, PortFlags, PortId, Ports as _, Question,
     SlowReason, Verdict, commit, decide,
-    forward::{Report, departed, leave},
+    forward::{Report, leave},
     frame::Segments,
     guard,
     inspect::inspect,
@@ -75,6 +75,8 @@ pub struct Sent {
     pub port: PortId,
     /// What was done to its tag.
     pub retag: Retag,
+    /// The VLAN by which it went.
+    pub vlan: u16,
 }
 
 impl Done {
@@ -148,7 +150,7 @@ impl Model {
                 self.depart(&question, &decision, egress, decision.retag);
                 let straight = !ingress.is_guest() && !egress.is_guest();
                 let action = if straight { Action::LetThrough } else { Action::Redirect(egress) };
-                Done { action, sent: vec![Sent { port: egress, retag: decision.retag }] }
+                Done { action, sent: vec![Sent { port: egress, retag: decision.retag, vlan: decision.vlan }] }
             }
             Verdict::Flood(_) => self.flood(&question, &decision),
         }
@@ -172,7 +174,7 @@ impl Model {
                 }
                 Ok((_, retag)) => {
                     self.depart(question, decision, egress, retag);
-                    done.sent.push(Sent { port: egress, retag });
+                    done.sent.push(Sent { port: egress, retag, vlan: decision.vlan });
                 }
                 Err(reason) if reason.abstains() => {}
                 Err(reason) => self.count_drop(egress, reason, &frames),
@@ -182,7 +184,7 @@ impl Model {
         match leave(question, decision, rest, self) {
             Ok((_, retag)) => {
                 self.depart(question, decision, rest, retag);
-                done.sent.push(Sent { port: rest, retag });
+                done.sent.push(Sent { port: rest, retag, vlan: decision.vlan });
                 done.action = Action::LetThrough;
             }
             Err(reason) if reason.abstains() && reason != DropReason::PortDown => {}
@@ -223,7 +225,7 @@ impl Model {
             Verdict::Forward(egress) => {
                 self.can_redirect(&port, egress, &packet)?;
                 self.depart(&question, &decision, egress, decision.retag);
-                let sent = vec![Sent { port: egress, retag: decision.retag }];
+                let sent = vec![Sent { port: egress, retag: decision.retag, vlan: decision.vlan }];
                 Done { action: Action::Redirect(egress), sent }
             }
             Verdict::Drop(reason, egress) => {
@@ -272,39 +274,6 @@ impl Model {
         } else {
             self.counters(ingress).events_suppressed += 1;
         }
-    }
-
-    /// A frame, or a copy, left.
-    fn depart(&mut self, question: &Question<'_>, decision: &Decision, egress: PortId, retag: Retag) {
-        let frames = question.frame.frames.retagged(retag);
-        let counters = self.counters(egress);
-        counters.tx_packets += frames.packets;
-        counters.tx_bytes += frames.bytes;
-        if self.vlans.contains_key(&decision.vlan) {
-            let counters = self.vlan_counters.entry(decision.vlan).or_default();
-            counters.tx_packets += frames.packets;
-            counters.tx_bytes += frames.bytes;
-        }
-        let port = self.port(egress).unwrap_or_default();
-        departed(question, egress, port.flags, self);
-    }
-
-    fn count_received(&mut self, port: PortId, frames: &Segments) {
-        let counters = self.counters(port);
-        counters.rx_packets += frames.packets;
-        counters.rx_bytes += frames.bytes;
-    }
-
-    fn count_vlan_received(&mut self, vlan: u16, frames: &Segments) {
-        if self.vlans.contains_key(&vlan) {
-            let counters = self.vlan_counters.entry(vlan).or_default();
-            counters.rx_packets += frames.packets;
-            counters.rx_bytes += frames.bytes;
-        }
-    }
-
-    fn count_drop(&mut self, port: PortId, reason: DropReason, frames: &Segments) {
-        self.counters(port).drops[reason as usize] += frames.packets;
     }
 }
 

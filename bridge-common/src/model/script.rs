@@ -1,13 +1,19 @@
 //! Sequences of frames and of what an operator does, written as bytes: what a fuzzer finds is a file that the
 //! property tests and the differential test replay.
 
+mod arrival;
+mod bytes;
+mod rules;
+
 use std::vec::Vec;
 
-use super::{
-    Arrival, Model, Program,
-    build::{Kind, Shape, frame},
+use super::{Arrival, Model};
+use crate::{
+    FdbEntry, FdbFlags, FdbKey, Mac, Policy, Port, PortFlags, PortId, config::ConfigFlags, policy::Source,
+    vlan::Membership,
 };
-use crate::{FdbEntry, FdbFlags, FdbKey, Mac, Port, PortFlags, PortId};
+use bytes::Bytes;
+pub use rules::VIDS;
 
 /// How many stations the table of a script holds: few, so that it fills up.
 pub const CAPACITY: usize = 16;
@@ -57,13 +63,24 @@ pub enum Step {
     Frame(Arrival),
     /// The time is now this one of [`CLOCKS`].
     Clock(usize),
-    /// The facts of a port change.
-    Port(PortId, Port),
-    /// The operator writes a static entry.
-    Static(FdbKey, PortId),
+    /// A port's device goes up or down.
+    Device(PortId, bool),
+    /// The operator writes an entry that is static, or sticky.
+    Fix(FdbKey, PortId, FdbFlags),
     /// The operator deletes an entry.
     Delete(FdbKey),
+    /// The operator turns VLAN filtering on or off.
+    Filtering(bool),
+    /// The operator gives a port a part in a VLAN.
+    Member(u16, PortId, Membership),
+    /// The operator gives a port another policy.
+    Policy(PortId, Policy),
+    /// The operator allows a port an address, or does no longer.
+    Source(Source, bool),
 }
+
+/// So many entries are written by the operator at most; each may need a second one for all VLANs.
+const MAX_FIXED: usize = 6;
 
 impl Step {
     /// What the step does, other than bring a frame.
@@ -71,19 +88,39 @@ impl Step {
         match *self {
             Self::Frame(_) => {}
             Self::Clock(index) => model.now = CLOCKS[index],
-            Self::Port(id, port) => {
-                model.ports.insert(id, port);
+            Self::Device(id, up) => {
+                let port = model.ports.entry(id).or_default();
+                port.flags = port.flags.with(PortFlags::UP, up);
             }
-            Self::Static(key, port) => {
-                // The controller, too, meets a full table.
-                if model.stations.len() < model.capacity || model.stations.contains_key(&key) {
-                    model.stations.insert(key, FdbEntry::new(port, FdbFlags::STATIC, model.now));
-                }
-            }
+            Self::Fix(key, port, flags) => fix(model, key, FdbEntry::new(port, flags, model.now)),
             Self::Delete(key) => {
-                model.stations.remove(&key);
+                model.drop_station(&key);
+                model.own(key.mac);
+            }
+            Self::Filtering(on) => {
+                model.config.flags = ConfigFlags::default().with(ConfigFlags::VLAN_FILTERING, on);
+                let macs: Vec<_> = model.stations.keys().map(|key| key.mac).collect();
+                macs.into_iter().for_each(|mac| model.own(mac));
+            }
+            Self::Member(vid, id, membership) => model.set_member(vid, id, membership),
+            Self::Policy(id, policy) => model.set_policy(id, policy),
+            Self::Source(source, true) => {
+                model.sources.insert(source);
+            }
+            Self::Source(source, false) => {
+                model.sources.remove(&source);
             }
         }
+    }
+}
+
+/// Writes an entry as the operator, unless there are many already.
+fn fix(model: &mut Model, key: FdbKey, entry: FdbEntry) {
+    let fixed = model.stations.values().filter(|entry| entry.is_static()).count();
+    if fixed < MAX_FIXED || !entry.is_static() {
+        model.make_way(&key);
+        model.put(key, entry);
+        model.own(key.mac);
     }
 }
 
@@ -101,27 +138,37 @@ impl Script {
     pub fn decode(bytes: &[u8], devices: &Devices) -> Self {
         let mut bytes = Bytes(bytes);
         let model = bridge(&mut bytes, devices);
-        let (mut facts, mut clock) = (model.ports.clone(), 0);
+        let (mut facts, mut clock) = (model.clone(), 0);
         let mut steps = Vec::new();
         while let Some(code) = bytes.next() {
-            steps.push(match code % 32 {
+            let step = match code % 32 {
                 0 if clock + 1 < CLOCKS.len() => {
                     clock += 1;
                     Step::Clock(clock)
                 }
                 1 => {
                     let id = bytes.port();
-                    let mut port = facts.get(&id).copied().unwrap_or_default();
-                    port.flags = port.flags.with(PortFlags::UP, !port.is_up());
-                    facts.insert(id, port);
-                    Step::Port(id, port)
+                    // Up three times as long as down.
+                    Step::Device(id, !facts.ports[&id].is_up() || code >> 5 > 2)
                 }
-                2 => Step::Static(bytes.station(), bytes.port()),
-                3 => Step::Delete(bytes.station()),
-                _ => Step::Frame(arrival(&mut bytes, code, devices)),
-            });
+                2 => Step::Fix(bytes.station(&facts), bytes.port(), bytes.fixed()),
+                3 => Step::Delete(bytes.station(&facts)),
+                4 if facts.has_rules() => rules::step(&mut bytes, &facts),
+                _ => Step::Frame(arrival::read(&mut bytes, code, devices)),
+            };
+            if !matches!(step, Step::Fix(..) | Step::Delete(_)) {
+                step.operate(&mut facts);
+            }
+            steps.push(step);
         }
         Self { model, steps }
+    }
+}
+
+impl Model {
+    /// Whether there is anything in it that an operator has to allow or forbid.
+    fn has_rules(&self) -> bool {
+        !self.vlans.is_empty() || !self.policies.is_empty()
     }
 }
 
@@ -148,7 +195,7 @@ fn bridge(bytes: &mut Bytes<'_>, devices: &Devices) -> Model {
         let id = PortId(1 + index as u16);
         let flags = PortFlags::default()
             .with(PortFlags::UP, facts & 7 != 0)
-            .with(PortFlags::XDP, facts & 8 != 0)
+            .with(PortFlags::XDP, facts & 10 != 0)
             .with(PortFlags::GUARD, facts & 16 != 0);
         let mtu = if facts & 32 != 0 { 600 } else { 1500 };
         model.set_port(id, Port { ifindex, mtu, flags });
@@ -157,108 +204,22 @@ fn bridge(bytes: &mut Bytes<'_>, devices: &Devices) -> Model {
             model.devices.insert(id);
         }
     }
+    if settings & 0x20 != 0 {
+        rules::vlans(bytes, &mut model);
+    }
+    if settings & 0x40 != 0 {
+        rules::policies(bytes, &mut model);
+    }
     for _ in 0..bytes.byte() % (CAPACITY as u8 + 1) {
-        let (key, port, age) = (bytes.station(), bytes.port(), bytes.byte());
-        let flags = if age & 0xc0 == 0 { FdbFlags::STATIC } else { FdbFlags::default() };
+        let (key, port, age) = (bytes.station(&model), bytes.port(), bytes.byte());
+        let flags = match age & 0xe0 {
+            0x00 | 0x20 => FdbFlags::STATIC,
+            0x40 => FdbFlags::STICKY,
+            _ => FdbFlags::default(),
+        };
         let age = [0, SECOND / 2, SECOND, 2 * SECOND, 2 * SECOND + 1, 5 * SECOND, 300 * SECOND, 301 * SECOND]
             [usize::from(age & 7)];
-        model.stations.insert(key, FdbEntry::new(port, flags, model.now - age));
+        fix(&mut model, key, FdbEntry::new(port, flags, CLOCKS[0] - age));
     }
     model
-}
-
-fn arrival(bytes: &mut Bytes<'_>, code: u8, devices: &Devices) -> Arrival {
-    let program = match code >> 5 {
-        0..=2 => Program::Port,
-        3 => Program::Wire,
-        4 => Program::Host,
-        _ => Program::Xdp,
-    };
-    let [uplink, guests @ ..] = devices.ports;
-    let ifindex = match (program, bytes.byte() % 16) {
-        (Program::Wire | Program::Host, _) => uplink,
-        (_, 0) => devices.stranger,
-        (_, 1 | 2) => uplink,
-        (_, n) => guests[usize::from(n) % guests.len()],
-    };
-    let (dst, src) = (bytes.mac(), bytes.mac());
-    let (kind, form, extra) = (bytes.byte(), bytes.byte(), bytes.byte());
-    let mut shape = Shape {
-        kind: Kind::ALL[usize::from(kind) % Kind::ALL.len()],
-        tags: [0, 0, 1, 2][usize::from(form & 3)],
-        payload: [1, 40, 300, 570, 1400, 1446, 1480, 2400][usize::from(form >> 2 & 7)],
-        padding: if form & 32 != 0 { 18 } else { 0 },
-        unfinished: form & 64 != 0,
-    };
-    let xdp = program == Program::Xdp;
-    if xdp && extra & 0xf0 == 0 {
-        shape.payload = 5_000;
-    }
-    let mut unfinished = shape.is_unfinished();
-    let mut frame = frame(dst, src, &shape);
-    if extra & 0xf0 == 0x10 {
-        let short = usize::from(extra & 0x0f) * 4;
-        unfinished &= short >= frame.len();
-        frame.truncate(short);
-    }
-    let segmented = !xdp && form & 0x80 != 0;
-    let gso_size = if segmented { [1, 100, 1000, 1448][usize::from(extra & 3)] } else { 0 };
-    // More than fits into one buffer of a page.
-    let fragmented = xdp && frame.len() > 4_096;
-    Arrival { program, ifindex, bytes: frame, gso_size, fragmented, unfinished }
-}
-
-struct Bytes<'a>(&'a [u8]);
-
-impl Bytes<'_> {
-    fn next(&mut self) -> Option<u8> {
-        let (first, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(*first)
-    }
-
-    /// The next byte, or zero after the end.
-    fn byte(&mut self) -> u8 {
-        self.next().unwrap_or_default()
-    }
-
-    fn port(&mut self) -> PortId {
-        PortId(u16::from(self.byte()) % (ABSENT.0 + 1))
-    }
-
-    fn station(&mut self) -> FdbKey {
-        FdbKey { vlan: 0, mac: station(self.byte() % 24) }
-    }
-
-    /// Mostly a station: what is special fills the rest of a sequence with refusals otherwise.
-    fn mac(&mut self) -> Mac {
-        match self.byte() {
-            n @ 0..216 => station(n % 24),
-            n => special(n - 216),
-        }
-    }
-}
-
-const fn special(number: u8) -> Mac {
-    match number % 20 {
-        0..4 => UPLINK_MAC,
-        4 => Mac::ZERO,
-        5..10 => Mac::BROADCAST,
-        10 | 11 => Mac([0x01, 0, 0x5e, 0, 0, 0xfb]),
-        12 | 13 => Mac([0x33, 0x33, 0, 0, 0, 1]),
-        // The first of the link-local block, two more, the last, and the first after it.
-        14 => link_local(0x00),
-        15 => link_local(0x02),
-        16 => link_local(0x0e),
-        17 => link_local(0x0f),
-        _ => link_local(0x10),
-    }
-}
-
-const fn link_local(last: u8) -> Mac {
-    Mac([0x01, 0x80, 0xc2, 0, 0, last])
-}
-
-const fn station(number: u8) -> Mac {
-    Mac([2, 0, 0, 0, 0, number + 1])
 }

@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path, vec::Vec};
 
+use super::witness;
 use crate::model::laws;
 
 fn replay(target: &str, body: impl Fn(&[u8])) {
@@ -26,4 +27,9 @@ fn sequences_of_the_corpus_keep_the_laws() {
 #[test]
 fn frames_of_the_corpus_are_read_lawfully() {
     replay("guard", laws::reading);
+}
+
+#[test]
+fn frames_of_the_corpus_speak_for_themselves_or_are_refused() {
+    replay("inspect", witness::looking);
 }

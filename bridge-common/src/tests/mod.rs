@@ -1,5 +1,14 @@
 //! Tests of the whole decision.
 
+mod bridge;
 mod corpus;
 mod decision;
+mod inspect;
+mod packets;
+mod policies;
 mod properties;
+mod vlans;
+mod witness;
+
+/// As the fuzz target, which includes [`witness`], knows the crate.
+use crate as common;

@@ -3,6 +3,8 @@
 //! Invariant: nothing outside this folder knows aya.
 
 mod batch;
+#[cfg(feature = "lab")]
+mod bench;
 mod btf;
 mod capture;
 mod carry;
@@ -21,6 +23,8 @@ mod test_run;
 mod verified;
 mod way;
 
+#[cfg(feature = "lab")]
+pub use bench::Bench;
 pub use capture::{CaptureRings, CaptureSwitch, Record};
 pub use error::{Error, Result};
 pub use events::Events;
@@ -30,7 +34,7 @@ pub use programs::{Attachment, Options, Programs, Start};
 pub use slot::Slot;
 pub use tables::{Station, Tables};
 #[cfg(feature = "lab")]
-pub use test_run::{Bench, Context};
+pub use test_run::Context;
 #[cfg(feature = "lab")]
 pub use verified::{Frame as StackFrame, Verified, frames as stack_frames};
 pub use way::Way;

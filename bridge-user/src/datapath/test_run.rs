@@ -3,21 +3,18 @@
 use std::time::Duration;
 
 use aya::{
-    Pod, TestRun as _, TestRunOptions,
-    maps::{Array, Map, MapData, RingBuf},
+    TestRun as _, TestRunOptions,
     programs::{SchedClassifier, Xdp},
 };
-use bridge_common::{
-    FdbEvent,
-    maps::{self, programs},
-    port::MAX_PORTS,
-};
+use bridge_common::maps::programs;
 
 use super::{
-    PinDir, Programs,
+    Programs,
     error::{Error, Result, words},
-    events,
 };
+
+/// Bytes for which there is room in a frame that comes out: what the kernel takes in, and a tag.
+const ROOM: usize = 16 * 1024;
 
 /// What surrounds the frame.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,10 +28,13 @@ pub struct Context {
 }
 
 impl Programs {
-    /// Runs a program on a frame and returns its action. A redirect of the frame itself is not carried out,
-    /// the copies of a flood are.
-    pub fn test_run(&self, program: &'static str, frame: &[u8], context: &Context) -> Result<u32> {
-        Ok(self.repeat(program, frame, context, 1)?.0)
+    /// Runs a program on a frame and returns its action, and the frame's bytes as they are then. A redirect of the frame itself is
+    /// not carried out, the copies of a flood are. A tag that TC has put on is not among the bytes: the kernel keeps it beside them.
+    pub fn test_run(&self, program: &'static str, frame: &[u8], context: &Context) -> Result<(u32, Vec<u8>)> {
+        let mut out = vec![0; frame.len() + ROOM];
+        let (action, length, _) = self.go(program, frame, Some(&mut out), context, 1)?;
+        out.truncate(length);
+        Ok((action, out))
     }
 
     /// The same many times over: the action and the mean time of one run.
@@ -45,22 +45,33 @@ impl Programs {
         context: &Context,
         repeat: u32,
     ) -> Result<(u32, Duration)> {
+        let (action, _, duration) = self.go(program, frame, None, context, repeat)?;
+        Ok((action, duration))
+    }
+
+    /// Action, bytes that came out, and time.
+    fn go(
+        &self,
+        program: &'static str,
+        frame: &[u8],
+        data_out: Option<&mut [u8]>,
+        context: &Context,
+        repeat: u32,
+    ) -> Result<(u32, usize, Duration)> {
         let absent = || Error::Object { reason: format!("no program {program}") };
         let loaded = self.ebpf.program(program).ok_or_else(absent)?;
-        let failed = |error| Error::Verify { program, reason: words(&error) };
+        let options = TestRunOptions { data_in: Some(frame), data_out, repeat, ..Default::default() };
         let outcome = if program == programs::XDP {
             let context = xdp_md(frame.len() as u32, context);
-            let options =
-                TestRunOptions { ctx_in: Some(&context), data_in: Some(frame), repeat, ..Default::default() };
+            let options = TestRunOptions { ctx_in: Some(&context), ..options };
             <&Xdp>::try_from(loaded).and_then(|program| program.test_run(options))
         } else {
             let context = sk_buff(context);
-            let options =
-                TestRunOptions { ctx_in: Some(&context), data_in: Some(frame), repeat, ..Default::default() };
+            let options = TestRunOptions { ctx_in: Some(&context), ..options };
             <&SchedClassifier>::try_from(loaded).and_then(|program| program.test_run(options))
         };
-        let outcome = outcome.map_err(failed)?;
-        Ok((outcome.return_value, outcome.duration))
+        let outcome = outcome.map_err(|error| Error::Verify { program, reason: words(&error) })?;
+        Ok((outcome.return_value, outcome.data_size_out as usize, outcome.duration))
     }
 }
 
@@ -79,54 +90,4 @@ fn sk_buff(context: &Context) -> [u8; 192] {
         bytes[at..at + 4].copy_from_slice(&word.to_ne_bytes());
     }
     bytes
-}
-
-/// What the programs keep for themselves, for a test that wants to read it or begin anew.
-pub struct Bench {
-    ring: RingBuf<MapData>,
-    budgets: Array<MapData, Words<3>>,
-    reclaim: Array<MapData, Words<3>>,
-}
-
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct Words<const N: usize>([u64; N]);
-
-// SAFETY: an array of integers.
-unsafe impl<const N: usize> Pod for Words<N> {}
-
-impl Bench {
-    /// Opens the pinned maps.
-    pub fn open(pins: &PinDir) -> Result<Self> {
-        Ok(Self {
-            ring: map(pins, maps::EVENTS)?,
-            budgets: map(pins, maps::EVENT_BUDGET)?,
-            reclaim: map(pins, maps::RECLAIM)?,
-        })
-    }
-
-    /// The events since the last call.
-    pub fn events(&mut self) -> Vec<FdbEvent> {
-        let mut all = Vec::new();
-        while let Some(record) = self.ring.next() {
-            all.extend(events::decode(&record));
-        }
-        all
-    }
-
-    /// Nothing was reported yet, and no room was made.
-    pub fn forget(&mut self) -> Result<()> {
-        let failed = |map| move |error| Error::WriteMap { map, reason: words(&error) };
-        for port in 0..MAX_PORTS {
-            self.budgets.set(port, Words([0; 3]), 0).map_err(failed(maps::EVENT_BUDGET))?;
-        }
-        self.reclaim.set(0, Words([0; 3]), 0).map_err(failed(maps::RECLAIM))
-    }
-}
-
-fn map<T: TryFrom<Map, Error = aya::maps::MapError>>(pins: &PinDir, name: &'static str) -> Result<T> {
-    MapData::from_pin(pins.map(name))
-        .and_then(Map::from_map_data)
-        .and_then(T::try_from)
-        .map_err(|error| Error::OpenMap { map: name, reason: words(&error) })
 }
