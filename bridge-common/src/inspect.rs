@@ -11,7 +11,7 @@ use crate::{
 /// IPv6 extension headers that are walked. A chain that is longer is refused (RFC 7113, section 3).
 const EXTENSIONS: u32 = 6;
 /// Neighbour discovery options that are walked.
-const OPTIONS: u32 = 4;
+const OPTIONS: u32 = 8;
 
 const DHCP_SERVER: u16 = 67;
 const DHCP_CLIENT: u16 = 68;

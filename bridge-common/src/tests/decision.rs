@@ -63,7 +63,7 @@ fn each_verdict_and_each_lesson() {
     ];
     for (what, src, ingress, dst, verdict, learn) in rows {
         let decision = ask(&model, frame(src, dst), ingress);
-        assert_eq!((decision.verdict, decision.learn), (verdict, learn), "{what}");
+        assert_eq!((decision.verdict, decision.learn()), (verdict, learn), "{what}");
         assert_eq!((decision.vlan, decision.retag), (0, Retag::Keep), "{what}");
     }
 }
@@ -91,7 +91,7 @@ fn a_clock_behind_the_entry_s_is_no_age() {
     let mut model = bridge();
     model.now = 0;
     let decision = ask(&model, frame(FRESH, B), VM1);
-    assert_eq!((decision.verdict, decision.learn), (Forward(VM2), Nothing));
+    assert_eq!((decision.verdict, decision.learn()), (Forward(VM2), Nothing));
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn what_each_lesson_writes_and_reports() {
 fn write(model: &mut Model, learn: Learn, mac: Mac) -> Option<Report> {
     let config = model.config;
     let question = Question { frame: frame(mac, OUT), ingress: VM1, now: model.now, config: &config };
-    let decision = Decision { learn, ..ask(model, frame(A, OUT), VM1) };
+    let decision = ask(model, frame(A, OUT), VM1).teaching(learn);
     commit(&question, &decision, model)
 }
 

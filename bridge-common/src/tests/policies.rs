@@ -58,7 +58,7 @@ fn what_flags_decide() {
     ];
     for (what, policies, src, ingress, dst, verdict, learn) in rows {
         let decision = ask(&with(policies), frame(*src, *dst), *ingress);
-        assert_eq!((decision.verdict, decision.learn), (*verdict, *learn), "{what}");
+        assert_eq!((decision.verdict, decision.learn()), (*verdict, *learn), "{what}");
     }
 }
 
@@ -122,7 +122,7 @@ fn a_quota_refuses_newcomers_and_keeps_who_is_there() {
     ];
     for (what, max, src, ingress, learn) in rows {
         let decision = ask(&with(&[(VM1, quota(max))]), frame(src, OUT), ingress);
-        assert_eq!((decision.learn, decision.verdict), (learn, Forward(UPLINK)), "{what}");
+        assert_eq!((decision.learn(), decision.verdict), (learn, Forward(UPLINK)), "{what}");
     }
     // The newcomer's frame goes on, and an expired station makes room for the next.
     let mut model = with(&[(VM2, quota(2))]);
@@ -130,11 +130,11 @@ fn a_quota_refuses_newcomers_and_keeps_who_is_there() {
     let config = model.config;
     let question = Question { frame: frame(NOBODY, OUT), ingress: VM2, now: NOW, config: &config };
     let decision = ask(&model, question.frame, VM2);
-    assert_eq!(decision.learn, RefuseQuota);
+    assert_eq!(decision.learn(), RefuseQuota);
     commit(&question, &decision, &mut model);
     assert_eq!(model.learned[&VM2], 2);
     model.drop_station(&key(OLD));
-    assert_eq!(ask(&model, question.frame, VM2).learn, New);
+    assert_eq!(ask(&model, question.frame, VM2).learn(), New);
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn a_station_that_moves_too_often_stays_until_the_window_ends() {
         let question = Question { frame: frame(NOBODY, OUT), ingress, now: model.now, config: &config };
         let decision = ask(&model, question.frame, ingress);
         commit(&question, &decision, &mut model);
-        decision.learn
+        decision.learn()
     };
     assert_eq!(go(VM1, 0), New);
     assert!(matches!(go(VM2, SECOND), Move(_)));
@@ -157,7 +157,7 @@ fn a_station_that_moves_too_often_stays_until_the_window_ends() {
     assert_eq!(go(VM2, 7 * SECOND), RefuseFlap(VM1), "nine seconds after its first move");
     assert!(matches!(go(VM2, SECOND), Move(_)), "ten");
     model.config.flap_moves = 0;
-    let moved = ask(&model, frame(NOBODY, OUT), VM1).learn;
+    let moved = ask(&model, frame(NOBODY, OUT), VM1).learn();
     assert!(matches!(moved, Move(_)), "no damping: {moved:?}");
 }
 
@@ -166,10 +166,10 @@ fn a_sticky_station_ages_and_does_not_move() {
     let mut model = with(&[]);
     let sticky = |age| FdbEntry::new(VM2, FdbFlags::STICKY, NOW - age);
     model.put(key(NOBODY), sticky(REFRESH_INTERVAL));
-    assert_eq!(ask(&model, frame(NOBODY, OUT), VM1).learn, RefuseStatic(VM2));
-    assert_eq!(ask(&model, frame(NOBODY, OUT), VM2).learn, Refresh);
+    assert_eq!(ask(&model, frame(NOBODY, OUT), VM1).learn(), RefuseStatic(VM2));
+    assert_eq!(ask(&model, frame(NOBODY, OUT), VM2).learn(), Refresh);
     model.put(key(NOBODY), sticky(AGEING + 1));
-    assert_eq!(ask(&model, frame(NOBODY, OUT), VM1).learn, New);
+    assert_eq!(ask(&model, frame(NOBODY, OUT), VM1).learn(), New);
 }
 
 /// Frames and bytes of a frame in three segments.
@@ -228,7 +228,7 @@ fn what_a_storm_drops_teaches_nothing() {
     let mut model = limited(VM1, Meter::Broadcast, Rate::frames(10, 2));
     pass(&mut model, frame(A, Mac::BROADCAST));
     let decision = ask(&model, frame(NOBODY, Mac::BROADCAST), VM1);
-    assert_eq!((decision.verdict, decision.learn), (Drop(DropReason::StormBroadcast, VM1), Nothing));
+    assert_eq!((decision.verdict, decision.learn()), (Drop(DropReason::StormBroadcast, VM1), Nothing));
 }
 
 #[test]
@@ -249,11 +249,11 @@ fn rates_are_in_bytes_in_either_direction() {
     let mut model = limited(VM1, Meter::In, rate);
     pass(&mut model, Frame { frames: FRAMES, ..frame(A, B) });
     let long = |src, dst| Frame { frames: FRAMES, ..frame(src, dst) };
-    assert_eq!(ask(&model, long(NOBODY, B), VM1).learn, Nothing);
+    assert_eq!(ask(&model, long(NOBODY, B), VM1).learn(), Nothing);
     let mut model = limited(VM2, Meter::Out, rate);
     pass(&mut model, long(A, B));
     let decision = ask(&model, long(NOBODY, B), VM1);
-    assert_eq!((decision.verdict, decision.learn), (Drop(DropReason::RateOut, VM2), New));
+    assert_eq!((decision.verdict, decision.learn()), (Drop(DropReason::RateOut, VM2), New));
     // A flood's copy, too, costs the port where it leaves.
     let frame = long(A, Mac::BROADCAST);
     let decision = ask(&model, frame, VM1);
@@ -269,9 +269,9 @@ fn guards_are_asked_of_the_ports_that_have_them() {
         assert_eq!(asked, guards);
         Some(DropReason::Ra)
     });
-    assert_eq!((refused.verdict, refused.learn), (Drop(DropReason::Ra, VM1), Nothing));
+    assert_eq!((refused.verdict, refused.learn()), (Drop(DropReason::Ra, VM1), Nothing));
     let passed = judge(&model, frame(NOBODY, B), VM1, |_| None);
-    assert_eq!((passed.verdict, passed.learn), (Forward(VM2), New));
+    assert_eq!((passed.verdict, passed.learn()), (Forward(VM2), New));
     // `ask` panics where a guard is asked.
     assert_eq!(ask(&model, frame(B, A), VM2).verdict, Forward(VM1));
     let shut = Policy { guards: Guards::BPDU_SHUT, ..Policy::default() };

@@ -165,7 +165,7 @@ fn the_way_in_the_table_and_the_way_out() {
     for (what, src, ingress, tag, dst, vlan, verdict, retag, learn) in rows {
         let decision = ask(&model, tagged(src, dst, tag), ingress);
         assert_eq!((decision.verdict, decision.retag), (verdict, retag), "{what}");
-        assert_eq!((decision.vlan, decision.learn), (vlan, learn), "{what}");
+        assert_eq!((decision.vlan, decision.learn()), (vlan, learn), "{what}");
     }
 }
 
@@ -228,14 +228,14 @@ fn a_static_station_is_learned_nowhere_else_in_any_vlan() {
     for vlan in [20, ANY_VLAN] {
         model.put(FdbKey { vlan, mac: FIXED }, fixed(VM2));
     }
-    let learn = |ingress, tag| ask(&model, tagged(FIXED, NOBODY, tag), ingress).learn;
+    let learn = |ingress, tag| ask(&model, tagged(FIXED, NOBODY, tag), ingress).learn();
     assert_eq!(learn(VM1, NONE), RefuseStatic(VM2), "in another VLAN");
     assert_eq!(learn(UPLINK, tag(20)), RefuseStatic(VM2), "in its own");
     assert_eq!(learn(VM2, tag(10)), New, "at its own port");
     assert_eq!(learn(VM2, NONE), Refresh, "at its own port, in its own");
     // Nobody asks while VLAN filtering is off.
     model.config = Config { flags: ConfigFlags::default(), ..model.config };
-    assert_eq!(ask(&model, frame(FIXED, NOBODY), VM1).learn, New);
+    assert_eq!(ask(&model, frame(FIXED, NOBODY), VM1).learn(), New);
 }
 
 #[test]
