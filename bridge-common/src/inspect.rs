@@ -225,6 +225,7 @@ impl<P: Packet, T: Policies> Look<'_, P, T> {
             }
             at += size as u32 * 8;
         }
-        Ok(())
+        // More than any neighbour has to say.
+        Err(DropReason::NdGuard)
     }
 }

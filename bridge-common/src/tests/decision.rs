@@ -5,7 +5,7 @@ use Verdict::{Drop, Flood, Forward};
 
 use super::bridge::*;
 use crate::{
-    Decision, DropReason, FdbEntry, FdbEventKind, FdbFlags, Frame, Learn, Mac, Question, Verdict, commit,
+    DropReason, FdbEntry, FdbEventKind, FdbFlags, Frame, Learn, Mac, Question, Verdict, commit,
     forward::{REFRESH_INTERVAL, Report},
     frame::Segments,
     model::Model,
