@@ -119,6 +119,8 @@ struct Traffic {
 struct Refused {
     full: u64,
     r#static: u64,
+    quota: u64,
+    flap: u64,
 }
 
 /// Events that were not told.
@@ -140,7 +142,12 @@ fn view(row: &PortRow, rates: Option<Rates>) -> View {
         slow_path: reasons(SlowReason::ALL.iter().map(|reason| reason.name()).collect(), &counters.slow),
         learned: counters.learned,
         moved: counters.moved,
-        refused: Refused { full: counters.refused_full, r#static: counters.refused_static },
+        refused: Refused {
+            full: counters.refused_full,
+            r#static: counters.refused_static,
+            quota: counters.refused_quota,
+            flap: counters.refused_flap,
+        },
         events: Events { suppressed: counters.events_suppressed, lost: counters.events_lost },
         device_refused: counters.device_refused,
         device_tx_dropped: row.device_tx_dropped(),
@@ -171,6 +178,8 @@ fn paragraph(row: &PortRow) -> String {
         ("moved", view.moved),
         ("refused (table full)", view.refused.full),
         ("refused (static elsewhere)", view.refused.r#static),
+        ("refused (over quota)", view.refused.quota),
+        ("refused (moves too often)", view.refused.flap),
     ];
     text += &line("stations", &stations);
     text += &line("events", &[("suppressed", view.events.suppressed), ("lost", view.events.lost)]);

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{Common, controller, which};
+use super::{Common, controller, port_words, which};
 use crate::{
     Refusal, Result,
     control::{
@@ -10,6 +10,7 @@ use crate::{
         protocol::{HookChoice, TapOptions},
     },
     link::InterfaceName,
+    policy::PortOptions,
     settings::{Mtu, Owner},
 };
 
@@ -48,6 +49,12 @@ pub struct AddArgs {
     /// Attach it also where nftables, ebtables or tc of others have rules for it, which frames go past
     #[arg(long)]
     allow_bypass: bool,
+    /// Options of the port in words, as in isolated on max-macs 64
+    #[arg(value_name = "WORDS")]
+    words: Vec<String>,
+    /// The same as flags.
+    #[command(flatten)]
+    policy: PortOptions,
 }
 
 /// Does it.
@@ -66,6 +73,7 @@ fn request(args: AddArgs) -> Result<Request, Refusal> {
         no_vnet_hdr: args.no_vnet_hdr,
         mtu: args.mtu.map(Mtu::bytes),
     };
+    let policy = port_words::options(&args.words, args.policy)?;
     let AddArgs { name: ifname, hook, allow_bypass, .. } = args;
-    Ok(Request::TapAdd { ifname, hook, options, allow_bypass })
+    Ok(Request::TapAdd { ifname, hook, options, allow_bypass, policy })
 }

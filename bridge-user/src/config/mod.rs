@@ -12,6 +12,7 @@
 //! multi-queue = false                   # and so are these two
 //! no-vnet-hdr = false
 //! ageing-time = 300
+//! flap = "5/60"
 //! fdb-max = 65536
 //! metrics = "127.0.0.1:9473"
 //! keep = false
@@ -24,6 +25,15 @@
 //! multi-queue = true
 //! no-vnet-hdr = true
 //! mtu = 9000
+//! isolated = true                       # what the port is allowed, here and in the tables of `port`:
+//! max-macs = 64                         # every option of `xbr port set` has a key
+//! mac = ["52:54:00:75:dd:1a"]
+//! ip = ["192.0.2.7", "2001:db8::7"]
+//! no-dhcp-server = true
+//! no-ra = true
+//! bpdu-guard = "shut"
+//! storm = "broadcast=100pps"
+//! rate = "500mbit,burst=256k"
 //! ```
 //!
 //! A flag that is given replaces the file's value of the same name, lists as a whole; a switch can only be
@@ -42,7 +52,7 @@ use crate::{
     datapath::BridgeName,
     error::words,
     link::InterfaceName,
-    settings::{FdbMax, HookRule, Owner, Pattern, Prefer},
+    settings::{FdbMax, Flap, HookRule, Owner, Pattern, Prefer},
 };
 
 /// What a file says. What it does not say is `None` or empty.
@@ -74,6 +84,8 @@ pub struct File {
     pub no_vnet_hdr: Option<bool>,
     /// Seconds; 0 is never.
     pub ageing_time: Option<u32>,
+    /// How often a station may move.
+    pub flap: Option<Flap>,
     /// The most stations.
     pub fdb_max: Option<FdbMax>,
     /// Where `/metrics` is served.

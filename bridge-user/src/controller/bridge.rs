@@ -130,6 +130,7 @@ impl Bridge {
         let mut config = self.hands.tables.config()?;
         config.ageing = u64::from(self.settings.ageing_time) * 1_000_000_000;
         config.uplink_mac = uplink_mac;
+        (config.flap_moves, config.flap_window) = (self.settings.flap.moves, self.settings.flap.seconds);
         Ok(self.hands.tables.set_config(config)?)
     }
 

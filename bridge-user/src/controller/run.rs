@@ -163,7 +163,7 @@ async fn attend(
             taken = next_events => {
                 quiet_until = tokio::time::Instant::now() + EVENT_PAUSE;
                 match taken {
-                    Ok(events) => bridge.report(&events),
+                    Ok(events) => settled("do what the kernel's events ask for", bridge.report(&events)),
                     Err(error) => tracing::error!(%error, "cannot read the kernel's events"),
                 }
             }

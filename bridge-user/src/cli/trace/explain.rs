@@ -201,6 +201,7 @@ mod tests {
             ports: sample.ports.iter().map(|row| (row.id, row.port)).collect(),
             names: sample.ports.iter().map(|row| (row.id, row.name.clone())).collect(),
             vlans: Default::default(),
+            allowed: Default::default(),
         }
     }
 

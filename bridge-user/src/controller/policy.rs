@@ -1,0 +1,123 @@
+//! What ports are allowed, and who is stopped.
+
+use bridge_common::{
+    FdbEvent, FdbEventKind, Port, PortId,
+    policy::{Guards, MAX_SOURCES, Stop},
+};
+
+use super::Bridge;
+use crate::{
+    Refusal, Result,
+    control::Event,
+    datapath::Rules,
+    policy::{self, PortOptions},
+};
+
+/// Why a port is stopped, for people.
+pub(super) const fn reason(stop: Stop) -> &'static str {
+    match stop {
+        Stop::No => "",
+        Stop::Operator => "taken down by the operator",
+        Stop::Bpdu => "it sent a BPDU",
+        Stop::Loop => "it is the younger end of a loop",
+    }
+}
+
+impl Bridge {
+    /// The facts of a port's device, if that is there.
+    fn device_facts(&self, id: PortId) -> Option<Port> {
+        match id {
+            PortId::HOST => self.members.get(&PortId::UPLINK).map(|uplink| uplink.host_facts()),
+            _ => self.members.get(&id).map(|member| member.facts(member.xdp.is_some())),
+        }
+    }
+
+    /// Changes what a port is allowed.
+    pub(super) fn set_options(&mut self, id: PortId, options: &PortOptions) -> Result<()> {
+        if options.is_empty() {
+            return Ok(());
+        }
+        policy::check(id, &self.name_of(id), options)?;
+        let before = self.hands.tables.rules(id)?;
+        let after = policy::apply(id, before.clone(), options)?;
+        if after != before {
+            self.check_room(&before, &after)?;
+            self.hands.tables.set_rules(id, &after, self.device_facts(id))?;
+        }
+        Ok(())
+    }
+
+    fn check_room(&self, before: &Rules, after: &Rules) -> Result<()> {
+        let all = self.hands.tables.sources()?.len() - before.sources.len() + after.sources.len();
+        if all <= MAX_SOURCES as usize {
+            return Ok(());
+        }
+        let message = format!("all ports together can have {MAX_SOURCES} addresses listed, and would have {all}");
+        Err(Refusal::new(message, "list fewer, or take ports' lists off with mac off and ip off").into())
+    }
+
+    /// What a new port is allowed, before its device brings anything in.
+    pub(super) fn begin_policy(&mut self, id: PortId, is_tap: bool, options: &PortOptions) -> Result<()> {
+        self.hands.tables.clear_rules(id)?;
+        let defaults = if is_tap { PortOptions::of_tap() } else { PortOptions::default() };
+        self.set_options(id, &options.clone().or(defaults))
+    }
+
+    /// `xbr port set`.
+    pub(super) fn port_set(&mut self, ifname: &str, options: &PortOptions, up: Option<bool>) -> Result<()> {
+        let id = self.port_or_host(ifname)?;
+        if up.is_some() && !id.is_guest() {
+            return Err(Refusal::new(
+                format!("{ifname} cannot be taken down or up: that would cut the host off"),
+                "xbr down takes the whole bridge away",
+            )
+            .into());
+        }
+        self.set_options(id, options)?;
+        match up {
+            Some(true) => self.set_stop(id, Stop::No),
+            Some(false) => self.set_stop(id, Stop::Operator),
+            None => Ok(()),
+        }
+    }
+
+    /// Stops a port, or lets it forward again.
+    fn set_stop(&mut self, id: PortId, stop: Stop) -> Result<()> {
+        let mut rules = self.hands.tables.rules(id)?;
+        if rules.policy.stopped == stop as u32 {
+            return Ok(());
+        }
+        rules.policy.stopped = stop as u32;
+        self.hands.tables.set_rules(id, &rules, self.device_facts(id))?;
+        if stop == Stop::No {
+            self.tell_port(Event::PortUp, id, "");
+        } else {
+            // As when a device goes down.
+            self.flush_learned(id)?;
+            self.tell_port(Event::PortDown, id, reason(stop));
+        }
+        Ok(())
+    }
+
+    /// Whether a port is stopped whatever its device does.
+    pub(super) fn is_stopped(&self, id: PortId) -> Result<bool> {
+        Ok(self.hands.tables.policy(id)?.stopped != 0)
+    }
+
+    /// Stops the guests' ports that sent a BPDU and are to be stopped for it.
+    pub(super) fn stop_senders(&mut self, events: &[FdbEvent]) -> Result<()> {
+        for event in events {
+            if FdbEventKind::from_raw(event.kind) != Some(FdbEventKind::Bpdu)
+                || !self.members.contains_key(&event.port)
+            {
+                continue;
+            }
+            let policy = self.hands.tables.policy(event.port)?;
+            if policy.guards.has(Guards::BPDU_SHUT) && policy.stopped == 0 {
+                tracing::warn!("port {} is stopped: it sent a BPDU", self.name_of(event.port));
+                self.set_stop(event.port, Stop::Bpdu)?;
+            }
+        }
+        Ok(())
+    }
+}
