@@ -44,7 +44,8 @@ pub fn parse(words: &[String], flags: PortOptions) -> Result<Words, Refusal> {
             return Err(Refusal::new("the port cannot be both up and down", "write one of the two"));
         }
     }
-    let command = PortOptions::augment_args(Command::new("port").no_binary_name(true).disable_help_flag(true));
+    let command =
+        PortOptions::augment_args(Command::new("port").no_binary_name(true).disable_help_flag(true));
     let said = command
         .try_get_matches_from(arguments)
         .and_then(|matches| PortOptions::from_arg_matches(&matches))
@@ -67,7 +68,11 @@ pub fn options(words: &[String], flags: PortOptions) -> Result<PortOptions, Refu
 /// A word as clap wants it: the name of an option as its flag, and anything else as it is.
 fn flag(word: &str) -> String {
     let name = word.replace('-', "_");
-    if PortOptions::NAMES.contains(&name.as_str()) { format!("--{}", name.replace('_', "-")) } else { word.into() }
+    if PortOptions::NAMES.contains(&name.as_str()) {
+        format!("--{}", name.replace('_', "-"))
+    } else {
+        word.into()
+    }
 }
 
 /// Clap's first line, without the flags that nobody wrote.

@@ -89,7 +89,8 @@ impl Bridge {
         let origin = Origin::ATTACHED.with(Origin::BYPASS, self.settings.allow_bypass);
         let hook = self.settings.attach_hook;
         let notes = self.notes.len();
-        let outcome = self.take_in_and_choose(|bridge| bridge.add_link(link, hook, origin, &PortOptions::default()));
+        let outcome =
+            self.take_in_and_choose(|bridge| bridge.add_link(link, hook, origin, &PortOptions::default()));
         // Nobody asked, so nobody waits for what there is to say.
         for note in self.notes.drain(notes..) {
             tracing::info!("{note}");

@@ -52,7 +52,8 @@ impl Bridge {
         if all <= MAX_SOURCES as usize {
             return Ok(());
         }
-        let message = format!("all ports together can have {MAX_SOURCES} addresses listed, and would have {all}");
+        let message =
+            format!("all ports together can have {MAX_SOURCES} addresses listed, and would have {all}");
         Err(Refusal::new(message, "list fewer, or take ports' lists off with mac off and ip off").into())
     }
 

@@ -42,9 +42,7 @@ impl Bridge {
                     .into());
                 }
                 let origin = Origin::default().with(Origin::BYPASS, allow_bypass);
-                self.take_in_and_choose(|bridge| {
-                    bridge.add_tap(&ifname, hook, &options, origin, &policy)
-                })?;
+                self.take_in_and_choose(|bridge| bridge.add_tap(&ifname, hook, &options, origin, &policy))?;
             }
             Request::PortSet { ifname, options, up } => self.port_set(&ifname, &options, up)?,
             Request::PortDel { ifname } => {

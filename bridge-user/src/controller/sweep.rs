@@ -55,7 +55,11 @@ impl Bridge {
 
     /// The numbers of all ports, the host's and those of ports whose device is away included.
     pub(super) fn numbers(&self) -> Vec<PortId> {
-        [PortId::HOST].into_iter().chain(self.members.keys().copied()).chain(self.absent.keys().copied()).collect()
+        [PortId::HOST]
+            .into_iter()
+            .chain(self.members.keys().copied())
+            .chain(self.absent.keys().copied())
+            .collect()
     }
 
     fn tell_gone(&self, rows: &[Station]) {

@@ -117,7 +117,12 @@ impl Bridge {
             limited.map(|row| (self.labels(row, None), u64::from(row.rules.policy.stations_max))).collect();
         gauge(encoder, "port_stations_max", "The most stations that the port may have, where limited", max)?;
         let stopped = self.each(|row| u64::from(row.rules.policy.stopped != 0));
-        gauge(encoder, "port_stopped", "1 where the operator or a guard has stopped the port, else 0", stopped)
+        gauge(
+            encoder,
+            "port_stopped",
+            "1 where the operator or a guard has stopped the port, else 0",
+            stopped,
+        )
     }
 
     fn state(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
@@ -205,6 +210,9 @@ mod tests {
         # TYPE xbr_fdb_learned_total counter
         # TYPE xbr_fdb_moved_total counter
         # TYPE xbr_fdb_refused_total counter
+        # TYPE xbr_port_stations gauge
+        # TYPE xbr_port_stations_max gauge
+        # TYPE xbr_port_stopped gauge
         # TYPE xbr_port_up gauge
         # TYPE xbr_events_suppressed_total counter
         # TYPE xbr_events_lost_total counter
@@ -237,6 +245,8 @@ mod tests {
         xbr_fdb_learned_total{bridge="xbr0",port="vm1"} 2
         xbr_fdb_moved_total{bridge="xbr0",port="vm1"} 1
         xbr_fdb_refused_total{bridge="xbr0",port="vm1",reason="full"} 7
+        # HELP xbr_port_stations_max The most stations that the port may have, where limited
+        # TYPE xbr_port_stations_max gauge
         xbr_port_up{bridge="xbr0",port="vm1"} 1
         "#);
     }

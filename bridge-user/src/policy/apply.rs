@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use bridge_common::{
     Policy, PortFlags, PortId,
-    policy::{Guards, Meter, Rate, Source, SourceKind},
+    policy::{Guards, Rate, Source, SourceKind},
 };
 
 use super::{
@@ -94,7 +94,9 @@ fn limits(policy: &mut Policy, options: &PortOptions) {
             *rate = Rate::frames(limit, (limit / STORM_BURST).max(1));
         }
     }
-    for (rate, limit) in [(rate_in, options.rate_in.or(options.rate)), (rate_out, options.rate_out.or(options.rate))] {
+    for (rate, limit) in
+        [(rate_in, options.rate_in.or(options.rate)), (rate_out, options.rate_out.or(options.rate))]
+    {
         if let Some(Limit { bits, burst }) = limit {
             *rate = Rate::bits(bits, burst.unwrap_or((bits / 8 / RATE_BURST).max(USUAL_BURST)));
         }

@@ -28,7 +28,13 @@ pub fn frames(text: &str) -> Result<u64, InvalidValue> {
 
 /// Bits a second.
 pub fn bits(text: &str) -> Result<u64, InvalidValue> {
-    let units = [("bit", 1), ("kbit", 1_000), ("mbit", 1_000_000), ("gbit", 1_000_000_000), ("tbit", 1_000_000_000_000)];
+    let units = [
+        ("bit", 1),
+        ("kbit", 1_000),
+        ("mbit", 1_000_000),
+        ("gbit", 1_000_000_000),
+        ("tbit", 1_000_000_000_000),
+    ];
     match number(text, &units) {
         Some(bits) if (8e3..=1e12).contains(&bits) => Ok(bits as u64),
         _ => Err(InvalidValue::new(format!(

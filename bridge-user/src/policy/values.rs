@@ -45,7 +45,9 @@ impl FromStr for MaxMacs {
         match (text, text.parse()) {
             ("off", _) => Ok(Self(0)),
             (_, Ok(count @ 1..=16_777_216)) => Ok(Self(count)),
-            _ => invalid(format!("{text:?} is no number of stations: write 1 to 16777216, or off for any number")),
+            _ => invalid(format!(
+                "{text:?} is no number of stations: write 1 to 16777216, or off for any number"
+            )),
         }
     }
 }
@@ -185,7 +187,9 @@ impl FromStr for Storm {
         let mut storm = Self::default();
         for part in text.split(',') {
             let Some((kind, value)) = part.split_once('=') else {
-                return invalid(format!("{part:?} is no limit: write it as in broadcast=1000pps, or off for all"));
+                return invalid(format!(
+                    "{part:?} is no limit: write it as in broadcast=1000pps, or off for all"
+                ));
             };
             let slot = match kind {
                 "broadcast" => &mut storm.broadcast,
@@ -277,6 +281,10 @@ macro_rules! as_text {
 
                     fn visit_bool<E: de::Error>(self, on: bool) -> Result<$name, E> {
                         self.visit_str(if on { "true" } else { "false" })
+                    }
+
+                    fn visit_u64<E: de::Error>(self, number: u64) -> Result<$name, E> {
+                        self.visit_str(&number.to_string())
                     }
 
                     fn visit_i64<E: de::Error>(self, number: i64) -> Result<$name, E> {

@@ -5,7 +5,7 @@ mod values;
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
-use bridge_common::maps::DEFAULT_FDB_MAX;
+use bridge_common::{PortId, maps::DEFAULT_FDB_MAX};
 
 pub use pattern::Pattern;
 pub use values::{FdbMax, Flap, HookRule, InvalidValue, Mtu, Owner, Prefer};
@@ -13,9 +13,9 @@ pub use values::{FdbMax, Flap, HookRule, InvalidValue, Mtu, Owner, Prefer};
 use crate::{
     Refusal,
     control::protocol::{HookChoice, TapOptions},
-    datapath::BridgeName,
+    datapath::{BridgeName, Rules},
     link::InterfaceName,
-    policy::PortOptions,
+    policy::{self, PortOptions},
     snapshot::HOST,
 };
 
@@ -151,6 +151,8 @@ impl Settings {
             if !seen.insert(name) {
                 return Err(Refusal::new(format!("port {name} is given twice"), "name it once"));
             }
+            policy::apply(PortId::FIRST_GUEST, Rules::default(), &port.policy)
+                .map_err(|refusal| Refusal { message: format!("port {name}: {}", refusal.message), ..refusal })?;
         }
         if let Some(filter) = &self.log {
             tracing_subscriber::EnvFilter::try_new(filter).map_err(|error| {
@@ -167,8 +169,12 @@ mod tests {
     use super::*;
 
     fn settings(ports: &[&str]) -> Settings {
-        let port =
-            |name: &&str| PortSettings { ifname: name.parse().unwrap(), hook: HookChoice::Auto, tap: None, policy: PortOptions::default() };
+        let port = |name: &&str| PortSettings {
+            ifname: name.parse().unwrap(),
+            hook: HookChoice::Auto,
+            tap: None,
+            policy: PortOptions::default(),
+        };
         Settings {
             ports: ports.iter().map(port).collect(),
             ..Settings::new("xbr0".parse().unwrap(), "eth0".parse().unwrap())

@@ -6,7 +6,8 @@ mod explain;
 use std::collections::BTreeMap;
 
 use bridge_common::{
-    Config, DropReason, Fdb, FdbEntry, FdbKey, Frame, Mac, Policies, Port, PortId, Ports, Question, Vlan, Vlans, decide,
+    Config, DropReason, Fdb, FdbEntry, FdbKey, Frame, Mac, Policies, Port, PortId, Ports, Question, Vlan,
+    Vlans, decide,
     fdb::Full,
     frame::{HEADER, Segments},
     policy::{Guards, Meter, Source},
@@ -16,7 +17,11 @@ use clap::Args;
 
 use self::explain::explain;
 use super::{Common, output, which};
-use crate::{Refusal, Result, clock, datapath::{Levels, Rules, Tables}, snapshot};
+use crate::{
+    Refusal, Result, clock,
+    datapath::{Levels, Rules, Tables},
+    snapshot,
+};
 
 /// Which frame.
 #[derive(Debug, Args)]
