@@ -60,8 +60,10 @@ impl Bridge {
     /// What a new port is allowed, before its device brings anything in.
     pub(super) fn begin_policy(&mut self, id: PortId, is_tap: bool, options: &PortOptions) -> Result<()> {
         self.hands.tables.clear_rules(id)?;
-        let defaults = if is_tap { PortOptions::of_tap() } else { PortOptions::default() };
-        self.set_options(id, &options.clone().or(defaults))
+        if is_tap {
+            self.set_options(id, &PortOptions::of_tap())?;
+        }
+        self.set_options(id, options)
     }
 
     /// `xbr port set`.

@@ -173,7 +173,7 @@ impl Tables {
     /// counted them.
     pub fn forget_stations(&mut self, rows: &[Station]) -> Result<()> {
         let keys: Vec<_> = rows.iter().map(|row| row.key).collect();
-        let gone = self.remove_stations(&keys)?;
+        let gone = self.take_stations(&keys)?;
         let mut counts = BTreeMap::<PortId, u64>::new();
         for (at, row) in rows.iter().enumerate() {
             if !row.entry.is_static() && gone.binary_search(&at).is_err() {

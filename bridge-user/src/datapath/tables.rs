@@ -201,8 +201,14 @@ impl Tables {
         })
     }
 
+    /// Deletes entries of the FDB; those that are not there are passed over. What counts against quotas is not touched: see
+    /// [`Self::forget_stations`].
+    pub fn remove_stations(&mut self, keys: &[FdbKey]) -> Result<()> {
+        self.take_stations(keys).map(drop)
+    }
+
     /// Deletes entries of the FDB and says which of them, by their places in `keys`, were not there.
-    pub(super) fn remove_stations(&mut self, keys: &[FdbKey]) -> Result<Vec<usize>> {
+    pub(super) fn take_stations(&mut self, keys: &[FdbKey]) -> Result<Vec<usize>> {
         batch::delete(self.fdb_data.fd().as_fd(), keys)
             .map_err(|error| Error::WriteMap { map: maps::FDB, reason: error.to_string() })
     }

@@ -14,9 +14,9 @@ use super::{
 };
 use crate::{Refusal, datapath::Rules};
 
-/// Of the rate, what may come at once if nothing is said: a quarter of a second of frames, 50 ms of bytes.
-const STORM_BURST: u64 = 4;
-const RATE_BURST: u64 = 20;
+/// What may come at once if nothing is said: a quarter of a second. A TCP that loses the tail of its window is silent for at
+/// least 200 ms (`TCP_RTO_MIN`), for which a smaller bucket does not make up: with 50 ms it came to a quarter of its rate.
+const BURSTS_A_SECOND: u64 = 4;
 /// Two segments of 64 KiB.
 const USUAL_BURST: u64 = 2 * LEAST_BURST;
 
@@ -91,14 +91,14 @@ fn limits(policy: &mut Policy, options: &PortOptions) {
     let Storm { broadcast: b, multicast: m, unknown: u } = options.storm.unwrap_or_default();
     for (rate, limit) in [(broadcast, b), (multicast, m), (unknown, u)] {
         if let Some(limit) = limit {
-            *rate = Rate::frames(limit, (limit / STORM_BURST).max(1));
+            *rate = Rate::frames(limit, (limit / BURSTS_A_SECOND).max(1));
         }
     }
     for (rate, limit) in
         [(rate_in, options.rate_in.or(options.rate)), (rate_out, options.rate_out.or(options.rate))]
     {
         if let Some(Limit { bits, burst }) = limit {
-            *rate = Rate::bits(bits, burst.unwrap_or((bits / 8 / RATE_BURST).max(USUAL_BURST)));
+            *rate = Rate::bits(bits, burst.unwrap_or((bits / 8 / BURSTS_A_SECOND).max(USUAL_BURST)));
         }
     }
 }

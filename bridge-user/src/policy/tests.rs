@@ -50,7 +50,7 @@ fn what_is_not_said_stays() {
     assert_eq!(all.policy.guards, Guards(Guards::MACS.0 | Guards::ADDRESSES.0 | Guards::BPDU_SHUT.0));
     let [broadcast, _, _, rate_in, _] = all.policy.rates;
     assert_eq!((broadcast.per_second, broadcast.burst), (100, 25));
-    assert_eq!((rate_in.per_second, rate_in.burst), (8_000_000, 147_456));
+    assert_eq!((rate_in.per_second, rate_in.burst), (8_000_000, 250_000));
     // One list and one limit do not touch the others.
     let less = applied(all, r#"{"ip":["off"],"storm":"unknown=7","rate-out":"off"}"#);
     assert_eq!((less.sources.len(), less.policy.guards.has(Guards::ADDRESSES)), (1, false));
@@ -67,8 +67,13 @@ fn a_tap_has_limits_by_itself() {
     assert_eq!(rules.policy.stations_max, 256);
     assert_eq!(rules.policy.flags, PortFlags::QUOTA.or(PortFlags::STORM));
     assert_eq!(rules.policy.rates[Meter::Broadcast as usize].burst, 250);
-    let asked = options(r#"{"storm":"off","max-macs":"off"}"#).or(PortOptions::of_tap());
-    assert_eq!(apply(GUEST, Rules::default(), &asked).unwrap(), Rules::default());
+    // One kind that is asked for leaves the others as they are.
+    let asked = applied(rules.clone(), r#"{"storm":"broadcast=50pps"}"#);
+    assert_eq!(
+        asked.policy.rates[..3].iter().map(|rate| rate.per_second).collect::<Vec<_>>(),
+        [50, 10_000, 10_000]
+    );
+    assert_eq!(applied(rules, r#"{"storm":"off","max-macs":"off"}"#), Rules::default());
 }
 
 #[test]

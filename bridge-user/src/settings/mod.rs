@@ -151,8 +151,9 @@ impl Settings {
             if !seen.insert(name) {
                 return Err(Refusal::new(format!("port {name} is given twice"), "name it once"));
             }
-            policy::apply(PortId::FIRST_GUEST, Rules::default(), &port.policy)
-                .map_err(|refusal| Refusal { message: format!("port {name}: {}", refusal.message), ..refusal })?;
+            policy::apply(PortId::FIRST_GUEST, Rules::default(), &port.policy).map_err(|refusal| {
+                Refusal { message: format!("port {name}: {}", refusal.message), ..refusal }
+            })?;
         }
         if let Some(filter) = &self.log {
             tracing_subscriber::EnvFilter::try_new(filter).map_err(|error| {
