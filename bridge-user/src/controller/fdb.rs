@@ -47,8 +47,7 @@ impl Bridge {
         }
         let port = self.port_or_host(ifname)?;
         let entry = FdbEntry::new(port, FdbFlags::STATIC, clock::monotonic());
-        // A learned one that becomes static counts against no quota any more.
-        self.delete_where(|row| row.key == key && !row.entry.is_static())?;
+        let before = self.hands.tables.station(&key)?;
         match self.hands.tables.set_station(&Station { key, entry }) {
             Err(_) if self.is_full(&key)? => {
                 let max = self.hands.tables.fdb_max();
@@ -59,7 +58,12 @@ impl Bridge {
                 )
                 .into())
             }
-            outcome => Ok(outcome?),
+            outcome => {
+                outcome?;
+                // A learned one that became static counts against no quota any more.
+                let learned = before.filter(|before| !before.is_static());
+                Ok(learned.map_or(Ok(()), |before| self.hands.tables.count_forgotten(before.port(), 1))?)
+            }
         }
     }
 

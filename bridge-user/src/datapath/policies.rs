@@ -181,10 +181,15 @@ impl Tables {
             }
         }
         for (id, count) in counts {
-            let forgotten = self.forgotten(id)?.wrapping_add(count);
-            self.set_forgotten(id, forgotten)?;
+            self.count_forgotten(id, count)?;
         }
         Ok(())
+    }
+
+    /// Notes that a port has so many learned stations less.
+    pub fn count_forgotten(&mut self, id: PortId, count: u64) -> Result<()> {
+        let forgotten = self.forgotten(id)?.wrapping_add(count);
+        self.set_forgotten(id, forgotten)
     }
 
     /// Reads the table, and sets right what counts against the quotas of these ports where nothing was learned meanwhile.

@@ -1,7 +1,7 @@
 //! Policy outlives its controller, names and devices; and ports that are stopped.
 
 use serde_json::Value;
-use xbr_lab::{GuestKind, Mac, Segment, Xbr, frames, require_privileges, wait_until};
+use xbr_lab::{GuestKind, Mac, Node, Segment, Stream, Xbr, frames, require_privileges, wait_until};
 
 use super::{KINDS, SOON, XBR, introduce, quiet, tcp_works};
 
@@ -45,6 +45,10 @@ fn policy_outlives_controller_and_name() {
     bridge.restart("");
     assert_eq!(allowed(&bridge, "vm1"), before, "adopted");
     blocked("adopted");
+    bridge.kill();
+    bridge.restart("--fdb-max 1000");
+    assert_eq!(allowed(&bridge, "vm1"), before, "carried over to a table of another size");
+    blocked("carried over");
     segment.host().ns.ip("link set vm1 name other");
     assert!(wait_until(SOON, || bridge.text("port show").contains("other")), "{}", bridge.text("port show"));
     assert_eq!(allowed(&bridge, "other"), before, "renamed");
@@ -53,6 +57,14 @@ fn policy_outlives_controller_and_name() {
     assert!(wait_until(SOON, || bridge.port("other")["state"] == "forwarding"));
     assert_eq!(allowed(&bridge, "other"), before, "down and up");
     blocked("down and up");
+    // Its device may go and come back.
+    segment.host().ns.ip("link del vm2");
+    assert!(wait_until(SOON, || bridge.port("vm2")["state"] == "disabled"));
+    bridge.text("port set vm2 locked on");
+    segment.host().ns.ip("tuntap add dev vm2 mode tap vnet_hdr");
+    assert!(wait_until(SOON, || bridge.port("vm2")["ifindex"] != 0), "{}", bridge.port("vm2"));
+    let back = allowed(&bridge, "vm2");
+    assert_eq!((&back["isolated"], &back["locked"]), (&true.into(), &true.into()), "{back}");
     // Who comes after it under its number begins anew.
     bridge.text("port del other");
     bridge.text("tap add vm9");
@@ -61,7 +73,42 @@ fn policy_outlives_controller_and_name() {
         (&new["isolated"], &new["max_macs"], &new["mac"]),
         (&false.into(), &256.into(), &Value::Array(vec![]))
     );
-    tcp_works(&segment, &[2, 3]);
+    tcp_works(&segment, &[3]);
+}
+
+#[test]
+fn no_frame_is_lost_when_policy_changes() {
+    if !require_privileges() {
+        return;
+    }
+    for (kind, hook) in KINDS {
+        let (segment, bridge) = quiet(kind, hook);
+        segment.address_quietly();
+        let (one, outside) = (segment.guest(1), segment.outside());
+        tcp_works_between(one, outside);
+        let (to, from) = [(one, outside), (outside, one)]
+            .map(|(from, to)| Stream::start(&from.ns, &to.ns, to.v4, xbr_lab::pace(2000)).unwrap())
+            .into();
+        for _ in 0..8 {
+            for words in [
+                format!("isolated on mac {} ip {} no-ra no-dhcp-server", one.mac, one.v4),
+                "rate 900mbit storm broadcast=5pps max-macs 3 locked on".into(),
+                "isolated off mac off ip off no-ra off no-dhcp-server off flood off".into(),
+                "rate off storm off max-macs off locked off flood on".into(),
+            ] {
+                bridge.text(&format!("port set vm1 {words}"));
+            }
+        }
+        for stream in [to, from] {
+            let report = stream.stop();
+            assert!(report.is_perfect(), "{kind:?} {hook}: {report:?}, {}", bridge.text("stats"));
+        }
+        bridge.stop();
+    }
+}
+
+fn tcp_works_between(a: &Node, b: &Node) {
+    xbr_lab::tcp_transfer(&a.ns, &b.ns, b.v4, super::MIB).unwrap();
 }
 
 #[test]

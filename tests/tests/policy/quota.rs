@@ -20,7 +20,12 @@ fn entries(bridge: &Xbr, port: &str) -> u64 {
 /// What counts against the quota of each port is what the table has.
 #[track_caller]
 fn counts_are_right(bridge: &Xbr, when: &str) {
-    for port in ["host", "eth0", "vm1", "vm2", "vm3"] {
+    counts_in(bridge, &["host", "eth0", "vm1", "vm2", "vm3"], when);
+}
+
+#[track_caller]
+fn counts_in(bridge: &Xbr, ports: &[&str], when: &str) {
+    for port in ports {
         assert_eq!(bridge.port(port)["stations"], entries(bridge, port), "{port}, {when}");
     }
 }
@@ -119,4 +124,40 @@ fn stations_are_counted_through_all_that_befalls_them() {
     let swept = || bridge.port("vm1")["stations"] == 0 && bridge.port("eth0")["stations"] == 0;
     assert!(wait_until(Duration::from_secs(9), swept), "{}", bridge.text("port show -d"));
     counts_are_right(&bridge, "swept");
+}
+
+#[test]
+fn who_moves_too_often_stays_where_it_is() {
+    if !require_privileges() {
+        return;
+    }
+    for (kind, hook) in KINDS {
+        let mut segment = Segment::builder().guests(2, kind).quiet().build();
+        let bridge = Xbr::on(XBR, &mut segment, &format!("--hook {hook} --flap 3/60"));
+        let told = format!("{kind:?} {hook}");
+        let monitor = bridge.monitor();
+        let speakers = [1, 2].map(|number| Speaker::at(segment.guest(number)));
+        let place = || bridge.station(one_of(7)).and_then(|row| Some(row["ifname"].as_str()?.to_owned()));
+        // Learned, and three moves.
+        for (at, port) in [(0, "vm1"), (1, "vm2"), (0, "vm1"), (1, "vm2")] {
+            speakers[at].say(one_of(7), one_of(0));
+            assert!(wait_until(SOON, || place().as_deref() == Some(port)), "{told}: not at {port}");
+        }
+        let said = speakers[0].say(one_of(7), segment.guest(2).mac);
+        assert!(speakers[1].hears(&said), "{told}: it may speak");
+        assert!(wait_until(SOON, || bridge.stats("vm1")["refused"]["flap"] == 1), "{told}");
+        assert_eq!(place().as_deref(), Some("vm2"), "{told}");
+        let line = monitor.wait_line("refused-flap", SOON);
+        assert!(line.contains(&one_of(7).to_string()) && line.contains("\"from\":\"vm2\""), "{told}: {line}");
+        // Others move as ever.
+        for (at, port) in [(0, "vm1"), (1, "vm2")] {
+            speakers[at].say(one_of(8), one_of(0));
+            assert!(wait_until(SOON, || bridge.station(one_of(8)).is_some_and(|row| row["ifname"] == port)));
+        }
+        counts_in(&bridge, &["host", "eth0", "vm1", "vm2"], &told);
+        segment.address_quietly();
+        let (one, outside) = (segment.guest(1), segment.outside());
+        tcp_transfer(&one.ns, &outside.ns, outside.v4, MIB).unwrap();
+        bridge.stop();
+    }
 }
