@@ -189,6 +189,7 @@ impl Bridge {
         self.said.remove(&id);
         self.bypasses.remove(&id);
         self.attaching.since.remove(&id);
+        self.bpdus.remove(&id);
     }
 
     /// Lets a port go whose maker is still at work, if its frames go past something. True if so.

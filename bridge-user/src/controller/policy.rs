@@ -1,7 +1,7 @@
 //! What ports are allowed, and who is stopped.
 
 use bridge_common::{
-    FdbEvent, FdbEventKind, Port, PortId,
+    DropReason, FdbEvent, FdbEventKind, Port, PortId,
     policy::{Guards, MAX_SOURCES, Stop},
 };
 
@@ -92,6 +92,8 @@ impl Bridge {
         }
         rules.policy.stopped = stop as u32;
         self.hands.tables.set_rules(id, &rules, self.device_facts(id))?;
+        // What was counted until now is no reason to stop it again.
+        self.bpdus.remove(&id);
         if stop == Stop::No {
             self.tell_port(Event::PortUp, id, "");
         } else {
@@ -107,19 +109,36 @@ impl Bridge {
         Ok(self.hands.tables.policy(id)?.stopped != 0)
     }
 
-    /// Stops the guests' ports that sent a BPDU and are to be stopped for it.
+    /// Stops the guests' ports whose BPDUs the programs tell of, where that is asked for.
     pub(super) fn stop_senders(&mut self, events: &[FdbEvent]) -> Result<()> {
-        for event in events {
-            if FdbEventKind::from_raw(event.kind) != Some(FdbEventKind::Bpdu)
-                || !self.members.contains_key(&event.port)
-            {
+        let bpdus = events.iter().filter(|event| event.kind == FdbEventKind::Bpdu as u32);
+        bpdus.map(|event| event.port).try_for_each(|port| self.stop_sender(port))
+    }
+
+    /// The same by the counters, once a second: a guest that is refused for something else may have used up the events.
+    pub(super) fn watch_bpdus(&mut self) -> Result<()> {
+        let guests: Vec<_> = self.members.keys().copied().filter(|id| id.is_guest()).collect();
+        for id in guests {
+            if !self.hands.tables.policy(id)?.guards.has(Guards::BPDU_SHUT) {
+                self.bpdus.remove(&id);
                 continue;
             }
-            let policy = self.hands.tables.policy(event.port)?;
-            if policy.guards.has(Guards::BPDU_SHUT) && policy.stopped == 0 {
-                tracing::warn!("port {} is stopped: it sent a BPDU", self.name_of(event.port));
-                self.set_stop(event.port, Stop::Bpdu)?;
+            let count = self.hands.tables.counters(id)?.drops[DropReason::Bpdu as usize];
+            if self.bpdus.insert(id, count).is_some_and(|before| before != count) {
+                self.stop_sender(id)?;
             }
+        }
+        Ok(())
+    }
+
+    fn stop_sender(&mut self, id: PortId) -> Result<()> {
+        if !self.members.contains_key(&id) {
+            return Ok(());
+        }
+        let policy = self.hands.tables.policy(id)?;
+        if policy.guards.has(Guards::BPDU_SHUT) && policy.stopped == 0 {
+            tracing::warn!("port {} is stopped: it sent a BPDU", self.name_of(id));
+            self.set_stop(id, Stop::Bpdu)?;
         }
         Ok(())
     }

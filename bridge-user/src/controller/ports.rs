@@ -264,23 +264,6 @@ impl Bridge {
         Ok(self.hands.tables.clear_rules(id)?)
     }
 
-    /// A guest's port by name, for a verb that takes it away.
-    pub(super) fn guest_named(&self, name: &InterfaceName) -> Result<PortId> {
-        match self.port_named(name.as_str()) {
-            Some(PortId::UPLINK) => Err(Refusal::new(
-                format!("{name} is the uplink of bridge {}", self.settings.bridge),
-                "xbr down takes the whole bridge away",
-            )
-            .into()),
-            Some(id) => Ok(id),
-            None => Err(Refusal::new(
-                format!("{name} is no port of bridge {}", self.settings.bridge),
-                "xbr port show lists the ports",
-            )
-            .into()),
-        }
-    }
-
     /// Whether we made the device of this port.
     pub(super) fn is_ours(&self, id: PortId) -> bool {
         let undo = self.members.get(&id).map(|member| member.record.undo);

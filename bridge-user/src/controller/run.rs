@@ -179,6 +179,7 @@ async fn attend(
             () = &mut serving => return Err(Error::Controller("the control socket's server ended".into())),
             outcome = &mut scraping => match outcome? {},
             _ = second.tick() => {
+                settled("look for BPDUs", bridge.watch_bpdus());
                 settled("sweep the FDB", bridge.sweep());
                 settled("look after the TC filters", bridge.keep_filters());
                 notify(&[NotifyState::Watchdog]);

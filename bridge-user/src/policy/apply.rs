@@ -9,8 +9,9 @@ use bridge_common::{
 
 use super::{
     PortOptions,
+    limits::{Limit, Storm},
     units::LEAST_BURST,
-    values::{AllowedIp, AllowedMac, BpduGuard, Limit, Storm, Switch},
+    values::{AllowedIp, AllowedMac, BpduGuard, Switch},
 };
 use crate::{Refusal, datapath::Rules};
 

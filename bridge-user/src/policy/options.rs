@@ -100,7 +100,7 @@ impl PortOptions {
 
     /// What holds for a TAP if nobody says otherwise: a guest is somebody else's computer.
     pub fn of_tap() -> Self {
-        use super::values::{MaxMacs, Storm};
+        use super::{MaxMacs, Storm};
         Self {
             max_macs: Some(MaxMacs(256)),
             storm: Some(Storm { broadcast: Some(1_000), multicast: Some(10_000), unknown: Some(10_000) }),

@@ -118,6 +118,11 @@ fn stations_are_counted_through_all_that_befalls_them() {
     counts_are_right(&bridge, "learned without a controller");
     bridge.restart("");
     counts_are_right(&bridge, "adopted");
+    learn(&first, 50..53, "vm1", &bridge);
+    bridge.kill();
+    bridge.restart("--fdb-max 1000");
+    assert!(entries(&bridge, "vm1") > 0);
+    counts_are_right(&bridge, "carried over to a table of another size");
     bridge.text("fdb flush dev vm1");
     counts_are_right(&bridge, "flushed");
     learn(&first, 60..63, "vm1", &bridge);
