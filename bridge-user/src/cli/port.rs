@@ -31,9 +31,9 @@ pub enum PortVerb {
         details: bool,
     },
     /// Change what a port is allowed, in the words of `bridge link set`: dev vm1 learning off isolated on
-    Set(SetArgs),
+    Set(Box<SetArgs>),
     /// Attach a device that exists
-    Add(AddArgs),
+    Add(Box<AddArgs>),
     /// Let a port go and leave its device as it was found
     Del {
         /// The port
@@ -84,8 +84,8 @@ pub fn run(common: &Common, verb: PortVerb) -> Result<()> {
     let bridge = which::bridge(common.bridge.as_ref())?;
     let request = match verb {
         PortVerb::Show { details } => return show(common, &bridge, details),
-        PortVerb::Add(args) => add(args)?,
-        PortVerb::Set(args) => set(args)?,
+        PortVerb::Add(args) => add(*args)?,
+        PortVerb::Set(args) => set(*args)?,
         PortVerb::Del { name } => Request::PortDel { ifname: name },
     };
     controller::change(bridge.name(), &request)
@@ -93,7 +93,7 @@ pub fn run(common: &Common, verb: PortVerb) -> Result<()> {
 
 fn add(args: AddArgs) -> Result<Request, Refusal> {
     let AddArgs { name: ifname, hook, allow_bypass, words, options } = args;
-    let policy = port_words::options(&words, options)?;
+    let policy = Box::new(port_words::options(&words, options)?);
     Ok(Request::PortAdd { ifname, hook, allow_bypass, transient: false, policy })
 }
 
@@ -108,7 +108,7 @@ fn set(args: SetArgs) -> Result<Request, Refusal> {
     if up.is_some() && flag.is_some() && up != flag {
         return Err(Refusal::new("the port cannot be both up and down", "write one of the two"));
     }
-    Ok(Request::PortSet { ifname: name.into(), options, up: up.or(flag) })
+    Ok(Request::PortSet { ifname: name.into(), options: Box::new(options), up: up.or(flag) })
 }
 
 fn show(common: &Common, bridge: &which::Bridge, details: bool) -> Result<()> {

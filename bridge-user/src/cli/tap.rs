@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub enum TapVerb {
     /// Make a TAP and attach it
-    Add(AddArgs),
+    Add(Box<AddArgs>),
     /// Let a TAP go and delete it; only one that xbr made
     Del {
         /// The TAP
@@ -60,7 +60,7 @@ pub struct AddArgs {
 /// Does it.
 pub fn run(common: &Common, verb: TapVerb) -> Result<()> {
     let request = match verb {
-        TapVerb::Add(args) => request(args)?,
+        TapVerb::Add(args) => request(*args)?,
         TapVerb::Del { name } => Request::TapDel { ifname: name },
     };
     controller::change(which::bridge(common.bridge.as_ref())?.name(), &request)
@@ -73,7 +73,7 @@ fn request(args: AddArgs) -> Result<Request, Refusal> {
         no_vnet_hdr: args.no_vnet_hdr,
         mtu: args.mtu.map(Mtu::bytes),
     };
-    let policy = port_words::options(&args.words, args.policy)?;
+    let policy = Box::new(port_words::options(&args.words, args.policy)?);
     let AddArgs { name: ifname, hook, allow_bypass, .. } = args;
     Ok(Request::TapAdd { ifname, hook, options, allow_bypass, policy })
 }

@@ -83,7 +83,7 @@ pub enum Request {
         transient: bool,
         /// What it is allowed, beside the defaults.
         #[serde(default)]
-        policy: PortOptions,
+        policy: Box<PortOptions>,
     },
     /// Change what a port is allowed.
     PortSet {
@@ -91,7 +91,7 @@ pub enum Request {
         ifname: String,
         /// What is `None` stays.
         #[serde(default)]
-        options: PortOptions,
+        options: Box<PortOptions>,
         /// Let it forward, or stop it.
         #[serde(default)]
         up: Option<bool>,
@@ -114,7 +114,7 @@ pub enum Request {
         allow_bypass: bool,
         /// What it is allowed, beside the defaults.
         #[serde(default)]
-        policy: PortOptions,
+        policy: Box<PortOptions>,
     },
     /// Let a TAP go and delete it; only one that xbr made.
     TapDel {

@@ -58,6 +58,6 @@ pub fn burst(text: &str) -> Result<u64, InvalidValue> {
 /// Bits a second with the largest unit that leaves no fraction.
 pub fn bits_text(bits: u64) -> String {
     let units = [(1_000_000_000_000, "tbit"), (1_000_000_000, "gbit"), (1_000_000, "mbit"), (1_000, "kbit")];
-    let fits = units.into_iter().find(|(factor, _)| bits >= *factor && bits % factor == 0);
+    let fits = units.into_iter().find(|(factor, _)| bits >= *factor && bits.is_multiple_of(*factor));
     fits.map_or(format!("{bits}bit"), |(factor, unit)| format!("{}{unit}", bits / factor))
 }

@@ -197,3 +197,34 @@ fn a_bpdu_stops_the_port_until_the_operator_says_otherwise() {
         bridge.stop();
     }
 }
+
+#[test]
+fn a_bpdu_among_other_refusals_stops_the_port_too() {
+    if !require_privileges() {
+        return;
+    }
+    let (segment, bridge) = quiet(GuestKind::Veth, "tc");
+    let ears = segment.ears();
+    introduce(&ears, &segment);
+    let (one, two) = (segment.guest(1), segment.guest(2));
+    bridge.text("port set vm1 max-macs 1 bpdu-guard shut");
+    let say = |from: u32, to: Mac| ears.of(one).send(&frames::frame(to, Mac::numbered(from), 60)).unwrap();
+    // Each second's one event of what was refused is of these.
+    let began = std::time::Instant::now();
+    let mut number = 0x1000;
+    while began.elapsed() < std::time::Duration::from_millis(1500) {
+        number += 1;
+        say(number, two.mac);
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    say(0x999, Mac([1, 0x80, 0xc2, 0, 0, 0]));
+    assert!(wait_until(SOON, || bridge.port("vm1")["stopped"] == "bpdu"), "{}", bridge.text("port show -d"));
+    assert_eq!(bridge.counters("vm1").dropped("bpdu"), 1);
+    bridge.text("port set vm1 up");
+    // What was counted before is no reason to stop it again.
+    std::thread::sleep(std::time::Duration::from_millis(2200));
+    assert_eq!(bridge.port("vm1")["state"], "forwarding");
+    ears.forget().unwrap();
+    introduce(&ears, &segment);
+    tcp_works(&segment, &[1]);
+}

@@ -19,7 +19,6 @@ use crate::{
     libvirt::domain::{Attachment, Domain},
     link::Links,
     plan::validate,
-    policy::PortOptions,
     snapshot::{self, PortRow},
 };
 
@@ -92,10 +91,7 @@ fn attach(attachment: &Attachment) -> Result<()> {
         return Ok(());
     }
     let (ifname, hook, allow_bypass) = (ifname.clone(), *hook, *allow_bypass);
-    call(
-        bridge,
-        &Request::PortAdd { ifname, hook, allow_bypass, transient: true, policy: PortOptions::default() },
-    )
+    call(bridge, &Request::PortAdd { ifname, hook, allow_bypass, transient: true, policy: Box::default() })
 }
 
 /// Lets go of TAPs that outlive the guest. Those that libvirt made are gone by now, and their ports end with them.
