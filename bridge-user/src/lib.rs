@@ -14,6 +14,7 @@ pub mod libvirt;
 pub mod link;
 pub mod metrics;
 pub mod plan;
+pub mod policy;
 pub mod rates;
 pub mod settings;
 pub mod snapshot;

@@ -8,7 +8,7 @@ use bridge_common::{Config, Port, PortCounters, PortId, record::PortRecord};
 
 use crate::{
     Result, clock,
-    datapath::{BridgeName, Station, Tables},
+    datapath::{BridgeName, Rules, Station, Tables},
     link::{Link, Links},
 };
 
@@ -28,6 +28,10 @@ pub struct PortRow {
     pub record: PortRecord,
     /// What the programs counted.
     pub counters: PortCounters,
+    /// What it is allowed.
+    pub rules: Rules,
+    /// Stations that count against its quota.
+    pub stations_used: u64,
     /// The device as the kernel has it now; none for the host, and for a device that is gone.
     pub device: Option<Link>,
 }
@@ -86,12 +90,19 @@ impl Snapshot {
 /// The ports of a bridge: the host, the uplink, then the guests' by number.
 pub fn ports(tables: &Tables, links: &Links) -> Result<Vec<PortRow>> {
     let mut devices: HashMap<u32, Link> = links.list()?.into_iter().map(|link| (link.index, link)).collect();
+    let sources = tables.sources()?;
+    let rules = |id: PortId| -> Result<Rules> {
+        let own = sources.iter().filter(|source| source.port == id.0).copied().collect();
+        Ok(Rules { policy: tables.policy(id)?, sources: own })
+    };
     let mut rows = vec![PortRow {
         id: PortId::HOST,
         name: HOST.into(),
         port: tables.port(PortId::HOST)?,
         record: PortRecord::default(),
         counters: tables.counters(PortId::HOST)?,
+        rules: rules(PortId::HOST)?,
+        stations_used: tables.stations_used(PortId::HOST)?,
         device: None,
     }];
     for (id, record) in tables.records()? {
@@ -102,6 +113,8 @@ pub fn ports(tables: &Tables, links: &Links) -> Result<Vec<PortRow>> {
             port,
             record,
             counters: tables.counters(id)?,
+            rules: rules(id)?,
+            stations_used: tables.stations_used(id)?,
             device: devices.remove(&port.ifindex),
         });
     }
@@ -142,6 +155,8 @@ pub mod tests {
             port,
             record,
             counters,
+            rules: Rules::default(),
+            stations_used: 0,
             device: None,
         };
         let record = |name: &str, hook: HookChoice, origin| PortRecord {

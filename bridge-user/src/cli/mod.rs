@@ -15,6 +15,8 @@ mod man;
 mod monitor;
 mod output;
 mod port;
+mod port_details;
+mod port_words;
 mod run;
 mod show;
 mod stats;

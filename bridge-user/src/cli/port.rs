@@ -7,11 +7,17 @@ use bridge_common::{
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{Common, controller, output, table, which};
+use super::{
+    Common, controller, output,
+    port_details::Details,
+    port_words::{self, Words},
+    table, which,
+};
 use crate::{
-    Result,
+    Refusal, Result,
     control::{Request, protocol::HookChoice},
     link::{InterfaceName, Links},
+    policy::PortOptions,
     snapshot::{self, PortRow},
 };
 
@@ -19,9 +25,15 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub enum PortVerb {
     /// List the ports, the uplink and the host included
-    Show,
+    Show {
+        /// What each is allowed too
+        #[arg(short, long)]
+        details: bool,
+    },
+    /// Change what a port is allowed, in the words of `bridge link set`: dev vm1 learning off isolated on
+    Set(Box<SetArgs>),
     /// Attach a device that exists
-    Add(AddArgs),
+    Add(Box<AddArgs>),
     /// Let a port go and leave its device as it was found
     Del {
         /// The port
@@ -42,25 +54,71 @@ pub struct AddArgs {
     /// Attach it also where nftables, ebtables or tc of others have rules for it, which frames go past
     #[arg(long)]
     allow_bypass: bool,
+    /// Options in words, as in isolated on max-macs 64
+    #[arg(value_name = "WORDS")]
+    words: Vec<String>,
+    /// The same as flags.
+    #[command(flatten)]
+    options: PortOptions,
+}
+
+/// What to change.
+#[derive(Debug, Args)]
+pub struct SetArgs {
+    /// The port (`host` for the host), and options in words: [dev] vm1 isolated on, up or down
+    #[arg(value_name = "PORT WORDS", required = true)]
+    words: Vec<String>,
+    /// Let it forward again
+    #[arg(long, conflicts_with = "down")]
+    up: bool,
+    /// Let it forward nothing
+    #[arg(long)]
+    down: bool,
+    /// The options as flags.
+    #[command(flatten)]
+    options: PortOptions,
 }
 
 /// Does it.
 pub fn run(common: &Common, verb: PortVerb) -> Result<()> {
     let bridge = which::bridge(common.bridge.as_ref())?;
     let request = match verb {
-        PortVerb::Show => return show(common, &bridge),
-        PortVerb::Add(AddArgs { name, hook, allow_bypass }) => {
-            Request::PortAdd { ifname: name, hook, allow_bypass, transient: false }
-        }
+        PortVerb::Show { details } => return show(common, &bridge, details),
+        PortVerb::Add(args) => add(*args)?,
+        PortVerb::Set(args) => set(*args)?,
         PortVerb::Del { name } => Request::PortDel { ifname: name },
     };
     controller::change(bridge.name(), &request)
 }
 
-fn show(common: &Common, bridge: &which::Bridge) -> Result<()> {
+fn add(args: AddArgs) -> Result<Request, Refusal> {
+    let AddArgs { name: ifname, hook, allow_bypass, words, options } = args;
+    let policy = Box::new(port_words::options(&words, options)?);
+    Ok(Request::PortAdd { ifname, hook, allow_bypass, transient: false, policy })
+}
+
+fn set(args: SetArgs) -> Result<Request, Refusal> {
+    let (name, words) = port_words::name(&args.words)?;
+    let Words { options, up } = port_words::parse(words, args.options)?;
+    let flag = (args.up || args.down).then_some(args.up);
+    if options.is_empty() && up.or(flag).is_none() {
+        let message = format!("nothing is said of {name}");
+        return Err(Refusal::new(message, "write it as in xbr port set vm1 isolated on"));
+    }
+    if up.is_some() && flag.is_some() && up != flag {
+        return Err(Refusal::new("the port cannot be both up and down", "write one of the two"));
+    }
+    Ok(Request::PortSet { ifname: name.into(), options: Box::new(options), up: up.or(flag) })
+}
+
+fn show(common: &Common, bridge: &which::Bridge, details: bool) -> Result<()> {
     let ports = snapshot::ports(&bridge.tables, &Links::open()?)?;
     let rows: Vec<Row> = ports.iter().map(|port| row(bridge.name().as_str(), port)).collect();
-    output::print(&if common.json { output::json(&rows)? } else { text(&rows) })
+    output::print(&match (common.json, details) {
+        (true, _) => output::json(&rows)?,
+        (false, true) => detailed(&rows),
+        (false, false) => text(&rows),
+    })
 }
 
 /// A port, as `xbr port show -j` has it; keys as in `bridge -j link` where it has them.
@@ -87,6 +145,8 @@ struct Row {
     /// Whether the device has a carrier; none where there is no device.
     #[serde(skip_serializing_if = "Option::is_none")]
     carrier: Option<bool>,
+    #[serde(flatten)]
+    details: Details,
 }
 
 fn row(bridge: &str, row: &PortRow) -> Row {
@@ -112,6 +172,7 @@ fn row(bridge: &str, row: &PortRow) -> Row {
         hook: (!host).then(|| if row.port.flags.has(PortFlags::XDP) { "xdp" } else { "tc" }),
         hook_choice: (!host).then(|| choice(row.record.hook)),
         carrier: row.device.as_ref().map(|device| device.carrier),
+        details: Details::of(row),
     }
 }
 
@@ -121,6 +182,17 @@ fn choice(raw: u16) -> &'static str {
         record::HookChoice::Xdp => "xdp",
         record::HookChoice::Tc => "tc",
     }
+}
+
+/// Each port's line and what it is allowed below it.
+fn detailed(rows: &[Row]) -> String {
+    let table = text(rows);
+    let mut lines = table.lines();
+    let mut all = lines.next().map(|head| format!("{head}\n")).unwrap_or_default();
+    for (line, row) in lines.zip(rows) {
+        all += &format!("{line}\n{}", row.details.text());
+    }
+    all
 }
 
 fn text(rows: &[Row]) -> String {
@@ -137,7 +209,7 @@ fn text(rows: &[Row]) -> String {
             format!("{}{carrier}", row.state),
             hook,
             row.mtu.to_string(),
-            row.flags.join(","),
+            row.flags.iter().copied().chain(row.details.stopped()).collect::<Vec<_>>().join(","),
         ]
     };
     let lines: Vec<_> = rows.iter().map(line).collect();
@@ -166,6 +238,6 @@ mod tests {
 
     #[test]
     fn json_has_the_keys_of_bridge_link() {
-        insta::assert_snapshot!(output::json(&rows()[2]).unwrap(), @r#"{"ifindex":7,"ifname":"vm1","flags":["tap","created","configured"],"mtu":1500,"master":"xbr0","state":"forwarding","hook":"tc","hook_choice":"auto"}"#);
+        insta::assert_snapshot!(output::json(&rows()[2]).unwrap(), @r#"{"ifindex":7,"ifname":"vm1","flags":["tap","created","configured"],"mtu":1500,"master":"xbr0","state":"forwarding","hook":"tc","hook_choice":"auto","learning":true,"flood":true,"mcast_flood":true,"bcast_flood":true,"hairpin":false,"isolated":false,"locked":false,"stations":0,"mac":[],"ip":[],"no_dhcp_server":false,"no_ra":false,"bpdu_guard":"drop","storm":{}}"#);
     }
 }

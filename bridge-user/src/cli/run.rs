@@ -11,7 +11,7 @@ use crate::{
     control::protocol::TapOptions,
     datapath::BridgeName,
     link::InterfaceName,
-    settings::{DEFAULT_BRIDGE, FdbMax, HookRule, Owner, Pattern, PortSettings, Prefer, Settings},
+    settings::{DEFAULT_BRIDGE, FdbMax, Flap, HookRule, Owner, Pattern, PortSettings, Prefer, Settings},
 };
 
 /// What to become. A flag that is given replaces the configuration file's value of the same name.
@@ -53,6 +53,9 @@ pub struct RunArgs {
     /// Forget a station that was silent for so long; 0 is never [default: 300]
     #[arg(long, value_name = "SECS")]
     pub ageing_time: Option<u32>,
+    /// Keep a station that has moved N times in T seconds where it is, as in 5/60 [default: off]
+    #[arg(long, value_name = "N/T")]
+    pub flap: Option<Flap>,
     /// The most stations, 1 to 16777216 [default: 65536]
     #[arg(long, value_name = "N")]
     pub fdb_max: Option<FdbMax>,
@@ -133,6 +136,7 @@ impl RunArgs {
         if let Some(seconds) = self.ageing_time.or(file.ageing_time) {
             settings.ageing_time = seconds;
         }
+        settings.flap = self.flap.or(file.flap).unwrap_or(Flap::OFF);
         if let Some(max) = self.fdb_max.or(file.fdb_max) {
             settings.fdb_max = max.stations();
         }
@@ -160,11 +164,12 @@ impl RunArgs {
         let mut settings = Vec::new();
         for tap in taps {
             let hook = tap.hook.unwrap_or_default();
-            settings.push(PortSettings { ifname: tap.name.clone(), hook, tap: Some(self.tap(tap, file)?) });
+            let (ifname, policy) = (tap.name.clone(), tap.policy.clone());
+            settings.push(PortSettings { ifname, hook, tap: Some(self.tap(tap, file)?), policy });
         }
         let port = |port: PortEntry| {
             let hook = port.hook.unwrap_or_default();
-            PortSettings { ifname: port.name, hook, tap: None }
+            PortSettings { ifname: port.name, hook, tap: None, policy: port.policy }
         };
         settings.extend(ports.into_iter().map(port));
         Ok(settings)

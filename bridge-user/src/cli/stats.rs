@@ -119,6 +119,8 @@ struct Traffic {
 struct Refused {
     full: u64,
     r#static: u64,
+    quota: u64,
+    flap: u64,
 }
 
 /// Events that were not told.
@@ -140,7 +142,12 @@ fn view(row: &PortRow, rates: Option<Rates>) -> View {
         slow_path: reasons(SlowReason::ALL.iter().map(|reason| reason.name()).collect(), &counters.slow),
         learned: counters.learned,
         moved: counters.moved,
-        refused: Refused { full: counters.refused_full, r#static: counters.refused_static },
+        refused: Refused {
+            full: counters.refused_full,
+            r#static: counters.refused_static,
+            quota: counters.refused_quota,
+            flap: counters.refused_flap,
+        },
         events: Events { suppressed: counters.events_suppressed, lost: counters.events_lost },
         device_refused: counters.device_refused,
         device_tx_dropped: row.device_tx_dropped(),
@@ -171,6 +178,8 @@ fn paragraph(row: &PortRow) -> String {
         ("moved", view.moved),
         ("refused (table full)", view.refused.full),
         ("refused (static elsewhere)", view.refused.r#static),
+        ("refused (over quota)", view.refused.quota),
+        ("refused (moves too often)", view.refused.flap),
     ];
     text += &line("stations", &stations);
     text += &line("events", &[("suppressed", view.events.suppressed), ("lost", view.events.lost)]);
@@ -216,7 +225,7 @@ mod tests {
 
     #[test]
     fn json_leaves_nothing_out() {
-        insta::assert_snapshot!(output::json(&view(&sample().ports[2], None)).unwrap(), @r#"{"ifname":"vm1","rx":{"packets":1200,"bytes":98000},"tx":{"packets":40,"bytes":5000},"drops":{"bad_source":0,"host_source":0,"link_local":3,"malformed":0,"no_port":0,"port_down":0,"redirect":0,"same_port":0,"too_big":0},"slow_path":{"flood":0,"fragment":0,"multi_buffer":0,"no_checksum":0,"protocol":0,"to_host":0,"to_tc":0,"too_long":0,"tunnel":0,"unfinished_checksum":9},"learned":2,"moved":1,"refused":{"full":7,"static":0},"events":{"suppressed":0,"lost":0},"device_refused":0}"#);
+        insta::assert_snapshot!(output::json(&view(&sample().ports[2], None)).unwrap(), @r#"{"ifname":"vm1","rx":{"packets":1200,"bytes":98000},"tx":{"packets":40,"bytes":5000},"drops":{"arp_guard":0,"bad_source":0,"bpdu":0,"dhcp_server":0,"double_tag":0,"host_source":0,"ip_guard":0,"isolated":0,"link_local":3,"locked":0,"mac_guard":0,"malformed":0,"nd_guard":0,"no_flood":0,"no_port":0,"port_down":0,"ra":0,"rate_in":0,"rate_out":0,"redirect":0,"retag":0,"same_port":0,"storm_broadcast":0,"storm_multicast":0,"storm_unknown":0,"too_big":0,"vlan_egress":0,"vlan_ingress":0},"slow_path":{"flood":0,"fragment":0,"multi_buffer":0,"no_checksum":0,"protocol":0,"retag":0,"to_host":0,"to_tc":0,"too_long":0,"tunnel":0,"unfinished_checksum":9},"learned":2,"moved":1,"refused":{"full":7,"static":0,"quota":0,"flap":0},"events":{"suppressed":0,"lost":0},"device_refused":0}"#);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{Common, controller, which};
+use super::{Common, controller, port_words, which};
 use crate::{
     Refusal, Result,
     control::{
@@ -10,6 +10,7 @@ use crate::{
         protocol::{HookChoice, TapOptions},
     },
     link::InterfaceName,
+    policy::PortOptions,
     settings::{Mtu, Owner},
 };
 
@@ -17,7 +18,7 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub enum TapVerb {
     /// Make a TAP and attach it
-    Add(AddArgs),
+    Add(Box<AddArgs>),
     /// Let a TAP go and delete it; only one that xbr made
     Del {
         /// The TAP
@@ -48,12 +49,18 @@ pub struct AddArgs {
     /// Attach it also where nftables, ebtables or tc of others have rules for it, which frames go past
     #[arg(long)]
     allow_bypass: bool,
+    /// Options of the port in words, as in isolated on max-macs 64
+    #[arg(value_name = "WORDS")]
+    words: Vec<String>,
+    /// The same as flags.
+    #[command(flatten)]
+    policy: PortOptions,
 }
 
 /// Does it.
 pub fn run(common: &Common, verb: TapVerb) -> Result<()> {
     let request = match verb {
-        TapVerb::Add(args) => request(args)?,
+        TapVerb::Add(args) => request(*args)?,
         TapVerb::Del { name } => Request::TapDel { ifname: name },
     };
     controller::change(which::bridge(common.bridge.as_ref())?.name(), &request)
@@ -66,6 +73,7 @@ fn request(args: AddArgs) -> Result<Request, Refusal> {
         no_vnet_hdr: args.no_vnet_hdr,
         mtu: args.mtu.map(Mtu::bytes),
     };
+    let policy = Box::new(port_words::options(&args.words, args.policy)?);
     let AddArgs { name: ifname, hook, allow_bypass, .. } = args;
-    Ok(Request::TapAdd { ifname, hook, options, allow_bypass })
+    Ok(Request::TapAdd { ifname, hook, options, allow_bypass, policy })
 }

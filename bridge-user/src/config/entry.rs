@@ -10,6 +10,7 @@ use serde::{
 use crate::{
     control::protocol::HookChoice,
     link::InterfaceName,
+    policy::{PortOptions, with_port_options},
     settings::{Mtu, Owner},
 };
 
@@ -28,6 +29,8 @@ pub struct TapEntry {
     pub no_vnet_hdr: Option<bool>,
     /// Its MTU.
     pub mtu: Option<Mtu>,
+    /// What it is allowed.
+    pub policy: PortOptions,
 }
 
 /// A device to attach.
@@ -37,48 +40,48 @@ pub struct PortEntry {
     pub name: InterfaceName,
     /// Its hook.
     pub hook: Option<HookChoice>,
+    /// What it is allowed.
+    pub policy: PortOptions,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct TapTable {
-    name: InterfaceName,
-    hook: Option<HookChoice>,
-    owner: Option<Owner>,
-    multi_queue: Option<bool>,
-    no_vnet_hdr: Option<bool>,
-    mtu: Option<Mtu>,
-}
+/// A table with keys of its own and one for each policy option. (Serde's `flatten` forgets which keys there are, and
+/// where the wrong one was.)
+macro_rules! table {
+    (
+        { $table:ident for $entry:ident: $($own:ident: $type:ty,)* }
+        $($(#[$meta:meta])* $field:ident: $kind:ty,)*
+    ) => {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+        struct $table {
+            name: InterfaceName,
+            $($own: Option<$type>,)*
+            $($field: Option<$kind>,)*
+        }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PortTable {
-    name: InterfaceName,
-    hook: Option<HookChoice>,
+        impl From<$table> for $entry {
+            fn from(table: $table) -> Self {
+                let policy = PortOptions { $($field: table.$field,)* };
+                Self { name: table.name, $($own: table.$own,)* policy }
+            }
+        }
+    };
 }
+with_port_options!(table {
+    TapTable for TapEntry: hook: HookChoice, owner: Owner, multi_queue: bool, no_vnet_hdr: bool, mtu: Mtu,
+});
+with_port_options!(table { PortTable for PortEntry: hook: HookChoice, });
 
 impl From<InterfaceName> for TapEntry {
     fn from(name: InterfaceName) -> Self {
-        Self { name, hook: None, owner: None, multi_queue: None, no_vnet_hdr: None, mtu: None }
-    }
-}
-
-impl From<TapTable> for TapEntry {
-    fn from(table: TapTable) -> Self {
-        let TapTable { name, hook, owner, multi_queue, no_vnet_hdr, mtu } = table;
-        Self { name, hook, owner, multi_queue, no_vnet_hdr, mtu }
+        let policy = PortOptions::default();
+        Self { name, hook: None, owner: None, multi_queue: None, no_vnet_hdr: None, mtu: None, policy }
     }
 }
 
 impl From<InterfaceName> for PortEntry {
     fn from(name: InterfaceName) -> Self {
-        Self { name, hook: None }
-    }
-}
-
-impl From<PortTable> for PortEntry {
-    fn from(PortTable { name, hook }: PortTable) -> Self {
-        Self { name, hook }
+        Self { name, hook: None, policy: PortOptions::default() }
     }
 }
 

@@ -12,6 +12,7 @@
 //! multi-queue = false                   # and so are these two
 //! no-vnet-hdr = false
 //! ageing-time = 300
+//! flap = "5/60"
 //! fdb-max = 65536
 //! metrics = "127.0.0.1:9473"
 //! keep = false
@@ -24,6 +25,15 @@
 //! multi-queue = true
 //! no-vnet-hdr = true
 //! mtu = 9000
+//! isolated = true                       # what the port is allowed, here and in the tables of `port`:
+//! max-macs = 64                         # every option of `xbr port set` has a key
+//! mac = ["52:54:00:75:dd:1a"]
+//! ip = ["192.0.2.7", "2001:db8::7"]
+//! no-dhcp-server = true
+//! no-ra = true
+//! bpdu-guard = "shut"
+//! storm = "broadcast=100pps"
+//! rate = "500mbit,burst=256k"
 //! ```
 //!
 //! A flag that is given replaces the file's value of the same name, lists as a whole; a switch can only be
@@ -42,7 +52,7 @@ use crate::{
     datapath::BridgeName,
     error::words,
     link::InterfaceName,
-    settings::{FdbMax, HookRule, Owner, Pattern, Prefer},
+    settings::{FdbMax, Flap, HookRule, Owner, Pattern, Prefer},
 };
 
 /// What a file says. What it does not say is `None` or empty.
@@ -74,6 +84,8 @@ pub struct File {
     pub no_vnet_hdr: Option<bool>,
     /// Seconds; 0 is never.
     pub ageing_time: Option<u32>,
+    /// How often a station may move.
+    pub flap: Option<Flap>,
     /// The most stations.
     pub fdb_max: Option<FdbMax>,
     /// Where `/metrics` is served.
@@ -155,14 +167,14 @@ mod tests {
 
     #[test]
     fn errors_name_line_and_key() {
-        insta::assert_snapshot!(why("uplink = \"eth0\"\nuplnk = 1\n"), @"x.toml, line 2, key uplnk: unknown field `uplnk`, expected one of `bridge`, `uplink`, `hook`, `prefer`, `tap`, `port`, `attach`, `allow-bypass`, `owner`, `multi-queue`, `no-vnet-hdr`, `ageing-time`, `fdb-max`, `metrics`, `keep`, `log`");
+        insta::assert_snapshot!(why("uplink = \"eth0\"\nuplnk = 1\n"), @"x.toml, line 2, key uplnk: unknown field `uplnk`, expected one of `bridge`, `uplink`, `hook`, `prefer`, `tap`, `port`, `attach`, `allow-bypass`, `owner`, `multi-queue`, `no-vnet-hdr`, `ageing-time`, `flap`, `fdb-max`, `metrics`, `keep`, `log`");
         insta::assert_snapshot!(why("# a\n\nageing-time = \"x\"\n"), @r#"x.toml, line 3, key ageing-time: invalid type: string "x", expected u32"#);
         insta::assert_snapshot!(why("fdb-max = 0"), @"x.toml, line 1, key fdb-max: the FDB holds 1 to 16777216 stations");
         insta::assert_snapshot!(why("uplink = \"abcdefghijklmnop\""), @r#"x.toml, line 1, key uplink: the interface name "abcdefghijklmnop" has 16 bytes, and the kernel takes at most 15"#);
         insta::assert_snapshot!(why("bridge = \"a.b\""), @r#"x.toml, line 1, key bridge: "a.b" cannot name a bridge: write 1 to 15 letters, digits, '-' or '_', as in xbr0"#);
         insta::assert_snapshot!(why("hook = \"vm1=fast\""), @r#"x.toml, line 1, key hook: "fast" is no hook: write auto, xdp or tc, or as in vm1=xdp"#);
         insta::assert_snapshot!(why("tap = [\"vm1\", { name = \"vm2\", mtu = 1 }]"), @"x.toml, line 1, key mtu: an MTU is 68 to 65521 bytes");
-        insta::assert_snapshot!(why("[[tap]]\nname = \"vm1\"\nqueues = 4\n"), @"x.toml, line 3, key queues: unknown field `queues`, expected one of `name`, `hook`, `owner`, `multi-queue`, `no-vnet-hdr`, `mtu`");
+        insta::assert_snapshot!(why("[[tap]]\nname = \"vm1\"\nqueues = 4\n"), @"x.toml, line 3, key queues: unknown field `queues`, expected one of `name`, `hook`, `owner`, `multi-queue`, `no-vnet-hdr`, `mtu`, `learning`, `flood`, `mcast-flood`, `bcast-flood`, `hairpin`, `isolated`, `locked`, `max-macs`, `mac`, `ip`, `no-dhcp-server`, `no-ra`, `bpdu-guard`, `storm`, `rate`, `rate-in`, `rate-out`");
         insta::assert_snapshot!(why("[[tap]]\nhook = \"tc\"\n"), @"x.toml, line 1: missing field `name`");
         insta::assert_snapshot!(why("keep = maybe"), @"x.toml, line 1, key keep: string values must be quoted, expected literal string");
         insta::assert_snapshot!(why("uplink = \"a\"\nuplink = \"b\""), @"x.toml, line 2, key uplink: duplicate key");

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 pub use super::loan::Loan;
-use crate::link::InterfaceName;
+use crate::{link::InterfaceName, policy::PortOptions};
 
 /// The version of this protocol. Both sides refuse another one.
 pub const VERSION: u32 = 1;
@@ -81,6 +81,20 @@ pub enum Request {
         /// For as long as the device is there; one that is a port already stays what it is.
         #[serde(default)]
         transient: bool,
+        /// What it is allowed, beside the defaults.
+        #[serde(default)]
+        policy: Box<PortOptions>,
+    },
+    /// Change what a port is allowed.
+    PortSet {
+        /// Which; `host` for the host.
+        ifname: String,
+        /// What is `None` stays.
+        #[serde(default)]
+        options: Box<PortOptions>,
+        /// Let it forward, or stop it.
+        #[serde(default)]
+        up: Option<bool>,
     },
     /// Let a port go and leave its device as it was found.
     PortDel {
@@ -98,6 +112,9 @@ pub enum Request {
         /// Also where its frames go past rules of others.
         #[serde(default)]
         allow_bypass: bool,
+        /// What it is allowed, beside the defaults.
+        #[serde(default)]
+        policy: Box<PortOptions>,
     },
     /// Let a TAP go and delete it; only one that xbr made.
     TapDel {

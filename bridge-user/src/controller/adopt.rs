@@ -57,6 +57,8 @@ impl Bridge {
                 }
             }
         }
+        let ports = self.numbers();
+        self.hands.tables.recount(&ports)?;
         let away: Vec<_> = self.absent.keys().copied().collect();
         if !away.is_empty() {
             self.delete_where(|row| away.contains(&row.entry.port()) && !row.entry.is_static())?;

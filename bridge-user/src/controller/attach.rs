@@ -16,6 +16,7 @@ use crate::{
         bypass::{self, Bypassed},
         steps::Member,
     },
+    policy::PortOptions,
 };
 
 /// Whoever makes a TAP makes its rules and queueing disciplines a moment later. Those that come within this
@@ -88,7 +89,8 @@ impl Bridge {
         let origin = Origin::ATTACHED.with(Origin::BYPASS, self.settings.allow_bypass);
         let hook = self.settings.attach_hook;
         let notes = self.notes.len();
-        let outcome = self.take_in_and_choose(|bridge| bridge.add_link(link, hook, origin));
+        let outcome =
+            self.take_in_and_choose(|bridge| bridge.add_link(link, hook, origin, &PortOptions::default()));
         // Nobody asked, so nobody waits for what there is to say.
         for note in self.notes.drain(notes..) {
             tracing::info!("{note}");
@@ -176,6 +178,9 @@ impl Bridge {
         self.tell_port(Event::PortRemoved, id, "it has a master now");
         self.members.remove(&id);
         self.hands.take_back(acts);
+        if let Err(error) = self.hands.tables.clear_rules(id) {
+            tracing::error!(%error, "cannot forget what a port was allowed");
+        }
         self.forget_port(id);
     }
 
@@ -184,6 +189,7 @@ impl Bridge {
         self.said.remove(&id);
         self.bypasses.remove(&id);
         self.attaching.since.remove(&id);
+        self.bpdus.remove(&id);
     }
 
     /// Lets a port go whose maker is still at work, if its frames go past something. True if so.

@@ -14,7 +14,7 @@ use crate::{
     Error, Refusal, Result,
     control::{Event, protocol::PortEvent},
     datapath::{Options, PinDir, Programs, Start, Way},
-    link::{Link, Links, namespace},
+    link::{InterfaceName, Link, Links, namespace},
     plan::{Probe, steps::Member},
     settings::Settings,
 };
@@ -42,6 +42,8 @@ pub struct Bridge {
     /// What frames of each port go past although nobody allowed it, as it was said.
     pub(super) bypasses: BTreeMap<PortId, Vec<String>>,
     pub(super) attaching: Attaching,
+    /// BPDUs that were counted at each port that is to be stopped for one.
+    pub(super) bpdus: BTreeMap<PortId, u64>,
 }
 
 impl Bridge {
@@ -85,6 +87,7 @@ impl Bridge {
             said: BTreeMap::new(),
             bypasses: BTreeMap::new(),
             attaching: Attaching::default(),
+            bpdus: BTreeMap::new(),
         };
         if way != wanted.way {
             bridge.notes.push(kept(way).into());
@@ -130,6 +133,7 @@ impl Bridge {
         let mut config = self.hands.tables.config()?;
         config.ageing = u64::from(self.settings.ageing_time) * 1_000_000_000;
         config.uplink_mac = uplink_mac;
+        (config.flap_moves, config.flap_window) = (self.settings.flap.moves, self.settings.flap.seconds);
         Ok(self.hands.tables.set_config(config)?)
     }
 
@@ -164,6 +168,23 @@ impl Bridge {
         let present = self.members.iter().find(|(_, member)| member.name.as_str() == name);
         let away = || self.absent.iter().find(|(_, record)| record.name() == name).map(|(id, _)| *id);
         present.map(|(id, _)| *id).or_else(away)
+    }
+
+    /// A guest's port by name, for a verb that takes it away.
+    pub(super) fn guest_named(&self, name: &InterfaceName) -> Result<PortId> {
+        match self.port_named(name.as_str()) {
+            Some(PortId::UPLINK) => Err(Refusal::new(
+                format!("{name} is the uplink of bridge {}", self.settings.bridge),
+                "xbr down takes the whole bridge away",
+            )
+            .into()),
+            Some(id) => Ok(id),
+            None => Err(Refusal::new(
+                format!("{name} is no port of bridge {}", self.settings.bridge),
+                "xbr port show lists the ports",
+            )
+            .into()),
+        }
     }
 
     /// A port's name, for people.

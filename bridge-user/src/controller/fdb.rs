@@ -6,8 +6,13 @@ use super::Bridge;
 use crate::{Refusal, Result, clock, control::Event, datapath::Station};
 
 impl Bridge {
-    /// Passes the kernel's events on.
-    pub(super) fn report(&self, events: &[FdbEvent]) {
+    /// Does what the kernel's events ask for, and passes them on.
+    pub(super) fn report(&mut self, events: &[FdbEvent]) -> Result<()> {
+        self.pass_on(events);
+        self.stop_senders(events)
+    }
+
+    fn pass_on(&self, events: &[FdbEvent]) {
         if self.news.receiver_count() == 0 {
             return;
         }
@@ -42,6 +47,7 @@ impl Bridge {
         }
         let port = self.port_or_host(ifname)?;
         let entry = FdbEntry::new(port, FdbFlags::STATIC, clock::monotonic());
+        let before = self.hands.tables.station(&key)?;
         match self.hands.tables.set_station(&Station { key, entry }) {
             Err(_) if self.is_full(&key)? => {
                 let max = self.hands.tables.fdb_max();
@@ -52,7 +58,12 @@ impl Bridge {
                 )
                 .into())
             }
-            outcome => Ok(outcome?),
+            outcome => {
+                outcome?;
+                // A learned one that became static counts against no quota any more.
+                let learned = before.filter(|before| !before.is_static());
+                Ok(learned.map_or(Ok(()), |before| self.hands.tables.count_forgotten(before.port(), 1))?)
+            }
         }
     }
 
@@ -86,7 +97,7 @@ impl Bridge {
         })
     }
 
-    fn port_or_host(&self, ifname: &str) -> Result<PortId> {
+    pub(super) fn port_or_host(&self, ifname: &str) -> Result<PortId> {
         if ifname == "host" {
             return Ok(PortId::HOST);
         }

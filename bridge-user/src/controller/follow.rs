@@ -96,13 +96,14 @@ impl Bridge {
             self.hands.tables.set_record(id, record)?;
         }
         if new != old {
-            self.hands.tables.set_port(id, new.facts(new.xdp.is_some()))?;
+            self.hands.tables.set_facts(id, new.facts(new.xdp.is_some()))?;
             if id == PortId::UPLINK {
-                self.hands.tables.set_port(PortId::HOST, new.host_facts())?;
+                self.hands.tables.set_facts(PortId::HOST, new.host_facts())?;
             }
             self.members.insert(id, new.clone());
         }
-        self.tell_changes(&old, &new);
+        let stopped = self.is_stopped(id)?;
+        self.tell_changes(&old, &new, stopped);
         if self.let_go_if_taken(id, link)? {
             // One that has another name now may be wanted under that.
             return Ok(());
@@ -135,7 +136,7 @@ impl Bridge {
         Ok(())
     }
 
-    fn tell_changes(&self, old: &Member, new: &Member) {
+    fn tell_changes(&self, old: &Member, new: &Member, stopped: bool) {
         if old.name != new.name {
             self.tell_port(Event::PortChanged, new.id, format!("renamed from {}", old.name));
         }
@@ -143,8 +144,8 @@ impl Bridge {
             self.tell_port(Event::PortChanged, new.id, format!("MTU {}", new.mtu));
         }
         match (old.forwards(), new.forwards()) {
-            (false, true) => self.tell_port(Event::PortUp, new.id, ""),
-            (true, false) => self.tell_port(Event::PortDown, new.id, ""),
+            (false, true) if !stopped => self.tell_port(Event::PortUp, new.id, ""),
+            (true, false) if !stopped => self.tell_port(Event::PortDown, new.id, ""),
             _ => {}
         }
     }
@@ -158,6 +159,7 @@ impl Bridge {
         if ends_with_device(&member.record) {
             self.forget_in_capture(id)?;
             self.hands.forget(id)?;
+            self.hands.tables.clear_rules(id)?;
             let lent = is_lent(&member.record);
             let detail = if lent { "the guest is gone" } else { "the device is gone" }.into();
             let event = Event::PortRemoved(PortEvent { ifname: member.name.to_string(), detail });

@@ -123,7 +123,10 @@ impl Hands {
     }
 
     fn facts(&mut self, id: PortId, port: Port) -> Result<()> {
-        self.tables.set_port(id, port)?;
+        match port.ifindex {
+            0 => self.tables.set_port(id, port)?,
+            _ => self.tables.set_facts(id, port)?,
+        }
         if id != PortId::HOST {
             self.tables.set_port_of(port.ifindex, Some(id))?;
             self.widen(id)?;
@@ -148,7 +151,7 @@ impl Hands {
         Ok(())
     }
 
-    /// Forgets a port and every station behind it.
+    /// Forgets a port and every station behind it. What it was allowed stays: a device whose return failed may be tried again.
     pub(super) fn forget(&mut self, id: PortId) -> Result<()> {
         self.flush(id)?;
         Ok(self.tables.set_record(id, PortRecord::default())?)
@@ -156,9 +159,9 @@ impl Hands {
 
     /// Deletes every station behind a port, static ones included.
     pub fn flush(&mut self, id: PortId) -> Result<()> {
-        let stations = self.tables.stations()?;
-        let keys: Vec<_> = stations.iter().filter(|row| row.entry.port() == id).map(|row| row.key).collect();
-        Ok(self.tables.remove_stations(&keys)?)
+        let mut stations = self.tables.stations()?;
+        stations.retain(|row| row.entry.port() == id);
+        Ok(self.tables.forget_stations(&stations)?)
     }
 
     /// The programs look at port numbers up to the highest that was ever in use.

@@ -10,6 +10,7 @@ use crate::{
     Error, Refusal, Result,
     control::{protocol::HookChoice, protocol::Loan},
     link::{Link, namespace},
+    policy::PortOptions,
 };
 
 /// Whether the bridge helper has brought the port.
@@ -35,7 +36,10 @@ impl Bridge {
         if let Some(mtu) = uplink_mtu.filter(|mtu| *mtu != link.mtu) {
             self.hands.links.set_mtu(link.index, mtu)?;
         }
-        self.take_in_and_choose(|bridge| bridge.add_port(&loan.ifname, HookChoice::Auto, Origin::LENT))
+        let policy = PortOptions::default();
+        self.take_in_and_choose(|bridge| {
+            bridge.add_port(&loan.ifname, HookChoice::Auto, Origin::LENT, &policy)
+        })
     }
 
     /// A guest's successor may be here before the kernel's message of the end of its TAP, with the same name.

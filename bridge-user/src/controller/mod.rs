@@ -18,6 +18,7 @@ mod hooks;
 mod lend;
 mod lock;
 mod networks;
+mod policy;
 mod ports;
 mod requests;
 mod run;

@@ -14,6 +14,7 @@ use crate::{
     },
     link::{self, InterfaceName, Link, sysctl, tap},
     plan::{steps::Member, validate},
+    policy::PortOptions,
     settings::PortSettings,
 };
 
@@ -55,31 +56,45 @@ impl Bridge {
         if let Some(id) = self.port_named(port.ifname.as_str()) {
             if let (true, Some(options)) = (self.absent.contains_key(&id), &port.tap) {
                 self.absent.remove(&id);
+                self.set_options(id, &port.policy)?;
                 // Somebody deleted it while nobody watched. Its number stays, and so do static stations.
                 return self.make_tap(id, &port.ifname, port.hook, options, origin);
             }
+            self.set_options(id, &port.policy)?;
             return self.update_record(id, |record| {
                 record.hook = recorded(port.hook) as u16;
                 record.origin = record.origin.with(Origin::BYPASS, origin.has(Origin::BYPASS));
             });
         }
         match &port.tap {
-            Some(options) => self.add_tap(&port.ifname, port.hook, options, origin),
-            None => self.add_port(&port.ifname, port.hook, origin),
+            Some(options) => self.add_tap(&port.ifname, port.hook, options, origin, &port.policy),
+            None => self.add_port(&port.ifname, port.hook, origin, &port.policy),
         }
     }
 
     /// Attaches a device that exists.
-    pub(super) fn add_port(&mut self, name: &InterfaceName, hook: HookChoice, origin: Origin) -> Result<()> {
+    pub(super) fn add_port(
+        &mut self,
+        name: &InterfaceName,
+        hook: HookChoice,
+        origin: Origin,
+        policy: &PortOptions,
+    ) -> Result<()> {
         let link = checks::existing(name, &self.hands.links)?;
-        self.add_link(&link, hook, origin)
+        self.add_link(&link, hook, origin, policy)
     }
 
     /// Attaches a device that was looked up.
-    pub(super) fn add_link(&mut self, link: &Link, hook: HookChoice, origin: Origin) -> Result<()> {
+    pub(super) fn add_link(
+        &mut self,
+        link: &Link,
+        hook: HookChoice,
+        origin: Origin,
+        policy: &PortOptions,
+    ) -> Result<()> {
         self.check_port(link)?;
         self.check_bypass(&link.name, Some(link.index), hook, origin)?;
-        self.take_in_guest(link, hook, origin)
+        self.take_in_guest(link, hook, origin, policy)
     }
 
     /// Makes a TAP and attaches it. One of that name that exists is taken as it is.
@@ -89,15 +104,17 @@ impl Bridge {
         hook: HookChoice,
         options: &TapOptions,
         origin: Origin,
+        policy: &PortOptions,
     ) -> Result<()> {
         let existing = self.hands.links.get(name)?;
         validate::tap(name, existing.as_ref())?;
         if let Some(link) = existing {
-            return self.add_link(&link, hook, origin);
+            return self.add_link(&link, hook, origin, policy);
         }
         self.check_bypass(name, None, hook, origin)?;
         let id = self.free_number()?;
         self.hands.tables.clear_counters(id)?;
+        self.begin_policy(id, true, policy)?;
         self.make_tap(id, name, hook, options, origin)
     }
 
@@ -175,10 +192,17 @@ impl Bridge {
         Ok(())
     }
 
-    fn take_in_guest(&mut self, link: &Link, hook: HookChoice, origin: Origin) -> Result<()> {
+    fn take_in_guest(
+        &mut self,
+        link: &Link,
+        hook: HookChoice,
+        origin: Origin,
+        policy: &PortOptions,
+    ) -> Result<()> {
         let ipv6_disabled = sysctl::ipv6_disabled(&link.name)?;
         let id = self.free_number()?;
         self.hands.tables.clear_counters(id)?;
+        self.begin_policy(id, link.is_tap(), policy)?;
         self.take_in(Member::new(id, link, origin, recorded(hook), ipv6_disabled))
     }
 
@@ -203,9 +227,9 @@ impl Bridge {
         self.hands.tables.set_record(member.id, member.record)?;
         if member.id == PortId::UPLINK {
             // The host is reached through it, and no later message need tell of a change that was seen here.
-            self.hands.tables.set_port(PortId::HOST, member.host_facts())?;
+            self.hands.tables.set_facts(PortId::HOST, member.host_facts())?;
         }
-        Ok(self.hands.tables.set_port(member.id, member.facts(member.xdp.is_some()))?)
+        Ok(self.hands.tables.set_facts(member.id, member.facts(member.xdp.is_some()))?)
     }
 
     /// Attaches one more port while the bridge runs, its hook included.
@@ -235,27 +259,9 @@ impl Bridge {
             self.hands.take_back(member.release());
         }
         if self.absent.remove(&id).is_some() {
-            self.hands.flush(id)?;
-            self.hands.tables.set_record(id, PortRecord::default())?;
+            self.hands.forget(id)?;
         }
-        Ok(())
-    }
-
-    /// A guest's port by name, for a verb that takes it away.
-    pub(super) fn guest_named(&self, name: &InterfaceName) -> Result<PortId> {
-        match self.port_named(name.as_str()) {
-            Some(PortId::UPLINK) => Err(Refusal::new(
-                format!("{name} is the uplink of bridge {}", self.settings.bridge),
-                "xbr down takes the whole bridge away",
-            )
-            .into()),
-            Some(id) => Ok(id),
-            None => Err(Refusal::new(
-                format!("{name} is no port of bridge {}", self.settings.bridge),
-                "xbr port show lists the ports",
-            )
-            .into()),
-        }
+        Ok(self.hands.tables.clear_rules(id)?)
     }
 
     /// Whether we made the device of this port.

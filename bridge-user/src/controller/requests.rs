@@ -25,15 +25,15 @@ impl Bridge {
 
     fn carry_out(&mut self, request: Request) -> Result<Vec<String>> {
         match request {
-            Request::PortAdd { ifname, hook, allow_bypass, transient } => {
+            Request::PortAdd { ifname, hook, allow_bypass, transient, policy } => {
                 let origin = Origin::default().with(Origin::BYPASS, allow_bypass);
                 if transient {
-                    self.add_transient(&ifname, hook, origin)?;
+                    self.add_transient(&ifname, hook, origin, &policy)?;
                 } else {
-                    self.take_in_and_choose(|bridge| bridge.add_port(&ifname, hook, origin))?;
+                    self.take_in_and_choose(|bridge| bridge.add_port(&ifname, hook, origin, &policy))?;
                 }
             }
-            Request::TapAdd { ifname, hook, options, allow_bypass } => {
+            Request::TapAdd { ifname, hook, options, allow_bypass, policy } => {
                 if self.port_named(ifname.as_str()).is_some() {
                     return Err(Refusal::new(
                         format!("{ifname} is a port of bridge {} already", self.settings.bridge),
@@ -42,8 +42,9 @@ impl Bridge {
                     .into());
                 }
                 let origin = Origin::default().with(Origin::BYPASS, allow_bypass);
-                self.take_in_and_choose(|bridge| bridge.add_tap(&ifname, hook, &options, origin))?;
+                self.take_in_and_choose(|bridge| bridge.add_tap(&ifname, hook, &options, origin, &policy))?;
             }
+            Request::PortSet { ifname, options, up } => self.port_set(&ifname, &options, up)?,
             Request::PortDel { ifname } => {
                 let id = self.guest_named(&ifname)?;
                 if let Some(member) = self.members.get(&id) {

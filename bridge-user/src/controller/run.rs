@@ -163,7 +163,7 @@ async fn attend(
             taken = next_events => {
                 quiet_until = tokio::time::Instant::now() + EVENT_PAUSE;
                 match taken {
-                    Ok(events) => bridge.report(&events),
+                    Ok(events) => settled("do what the kernel's events ask for", bridge.report(&events)),
                     Err(error) => tracing::error!(%error, "cannot read the kernel's events"),
                 }
             }
@@ -179,6 +179,7 @@ async fn attend(
             () = &mut serving => return Err(Error::Controller("the control socket's server ended".into())),
             outcome = &mut scraping => match outcome? {},
             _ = second.tick() => {
+                settled("look for BPDUs", bridge.watch_bpdus());
                 settled("sweep the FDB", bridge.sweep());
                 settled("look after the TC filters", bridge.keep_filters());
                 notify(&[NotifyState::Watchdog]);

@@ -20,7 +20,8 @@ impl Bridge {
             return Ok(());
         }
         let began = clock::processor();
-        let mut expired = self.hands.tables.stations()?;
+        let ports = self.numbers();
+        let mut expired = self.hands.tables.recount(&ports)?;
         let count = expired.len();
         let mut oldest = None;
         expired.retain(|row| {
@@ -31,8 +32,7 @@ impl Bridge {
             gone
         });
         self.next_expiry = oldest.unwrap_or(now).saturating_add(ageing);
-        let keys: Vec<_> = expired.iter().map(|row| row.key).collect();
-        self.hands.tables.remove_stations(&keys)?;
+        self.hands.tables.forget_stations(&expired)?;
         self.tell_gone(&expired);
         let microseconds = (clock::processor() - began) / 1000;
         tracing::debug!(stations = count, expired = expired.len(), microseconds, "swept");
@@ -48,10 +48,18 @@ impl Bridge {
     pub(super) fn delete_where(&mut self, wanted: impl Fn(&Station) -> bool) -> Result<usize> {
         let mut rows = self.hands.tables.stations()?;
         rows.retain(wanted);
-        let keys: Vec<_> = rows.iter().map(|row| row.key).collect();
-        self.hands.tables.remove_stations(&keys)?;
+        self.hands.tables.forget_stations(&rows)?;
         self.tell_gone(&rows);
-        Ok(keys.len())
+        Ok(rows.len())
+    }
+
+    /// The numbers of all ports, the host's and those of ports whose device is away included.
+    pub(super) fn numbers(&self) -> Vec<PortId> {
+        [PortId::HOST]
+            .into_iter()
+            .chain(self.members.keys().copied())
+            .chain(self.absent.keys().copied())
+            .collect()
     }
 
     fn tell_gone(&self, rows: &[Station]) {

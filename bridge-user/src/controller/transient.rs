@@ -6,7 +6,7 @@ use bridge_common::{
 };
 
 use super::{Bridge, checks, lend::is_lent};
-use crate::{Result, control::protocol::HookChoice, link::InterfaceName};
+use crate::{Result, control::protocol::HookChoice, link::InterfaceName, policy::PortOptions};
 
 /// Whether a port ends with its device. What the configuration names waits for its return.
 pub(super) fn ends_with_device(record: &PortRecord) -> bool {
@@ -22,6 +22,7 @@ impl Bridge {
         name: &InterfaceName,
         hook: HookChoice,
         origin: Origin,
+        policy: &PortOptions,
     ) -> Result<()> {
         self.bury(name)?;
         let link = checks::existing(name, &self.hands.links)?;
@@ -33,7 +34,7 @@ impl Bridge {
             return self.link_changed(&link);
         }
         let origin = origin.with(Origin::TRANSIENT, true);
-        self.take_in_and_choose(|bridge| bridge.add_link(&link, hook, origin))
+        self.take_in_and_choose(|bridge| bridge.add_link(&link, hook, origin, policy))
     }
 
     /// A successor may be here before the kernel's message of the end of the device whose name it has.
@@ -56,6 +57,7 @@ impl Bridge {
     pub(super) fn forget_vanished(&mut self, id: PortId) -> Result<()> {
         let ifindex = self.hands.tables.port(id)?.ifindex;
         self.hands.forget_device(id, ifindex)?;
-        self.hands.forget(id)
+        self.hands.forget(id)?;
+        Ok(self.hands.tables.clear_rules(id)?)
     }
 }

@@ -99,23 +99,25 @@ pub fn write<K: Pod, V: Pod>(
     bpf(UPDATE_BATCH, &mut attributes).map_err(|error| (attributes.count as usize, error))
 }
 
-/// Deletes elements; those that are not there are passed over.
-pub fn delete<K: Pod>(map: BorrowedFd<'_>, mut keys: &[K]) -> io::Result<()> {
-    while !keys.is_empty() {
+/// Deletes elements and says which of them, by their places in `keys`, were not there.
+pub fn delete<K: Pod>(map: BorrowedFd<'_>, keys: &[K]) -> io::Result<Vec<usize>> {
+    let (mut missing, mut at) = (Vec::new(), 0);
+    while let Some(rest) = keys.get(at..).filter(|rest| !rest.is_empty()) {
         let mut attributes = Attributes {
-            keys: keys.as_ptr() as u64,
-            count: keys.len() as u32,
+            keys: rest.as_ptr() as u64,
+            count: rest.len() as u32,
             map_fd: map.as_raw_fd() as u32,
             ..Attributes::default()
         };
         match bpf(DELETE_BATCH, &mut attributes) {
-            Ok(()) => return Ok(()),
+            Ok(()) => break,
             // Stops at the first that is gone; `count` before it were deleted.
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
-                keys = keys.get(attributes.count as usize + 1..).unwrap_or(&[]);
+                missing.push(at + attributes.count as usize);
+                at += attributes.count as usize + 1;
             }
             Err(error) => return Err(error),
         }
     }
-    Ok(())
+    Ok(missing)
 }

@@ -3,17 +3,18 @@
 //! Most layouts differ in one map (a larger FDB, one more counter), so each map is judged on its own: what has
 //! the shape that we know is carried over, and what has not begins empty.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeSet};
 
 use aya::maps::{Array, Map, MapData, MapError};
 use bridge_common::{
-    Config, FdbEntry, FdbKey, Port, PortId, maps,
+    Config, FdbEntry, FdbKey, Policy, Port, PortId, maps,
+    policy::Source,
     port::MAX_PORTS,
     record::{BridgeRecord, PortRecord},
 };
 
 use super::{
-    PinDir, Station, Tables, batch,
+    PinDir, Rules, Station, Tables, batch,
     error::{Error, Result, words},
     layout,
 };
@@ -40,7 +41,30 @@ pub fn over(pins: &PinDir, object: &[u8], tables: &mut Tables) -> Result<()> {
             }
         }
     }
+    carry_policies(&old, tables)?;
     carry_stations(&old, tables)
+}
+
+/// What ports are allowed. How many stations count against their quotas is counted at the adoption.
+fn carry_policies(old: &Old<'_>, tables: &mut Tables) -> Result<()> {
+    if !old.pins.map(maps::POLICIES).exists() {
+        return Ok(());
+    }
+    let mut sources = BTreeSet::new();
+    if let Some(data) = old.open(maps::SOURCES)? {
+        let rows = batch::read::<Source, u32>(data.fd().as_fd())
+            .map_err(|error| Error::ReadMap { map: maps::SOURCES, reason: error.to_string() })?;
+        sources.extend(rows.into_iter().map(|(source, _)| source));
+    }
+    let Some(policies) = old.array::<Policy>(maps::POLICIES)? else { return Ok(()) };
+    for id in (0..MAX_PORTS).map(|index| PortId(index as u16)) {
+        let policy = get(&policies, maps::POLICIES, id.index())?;
+        let own = sources.iter().filter(|source| source.port == id.0).copied().collect();
+        if policy != Policy::default() {
+            tables.set_rules(id, &Rules { policy, sources: own }, None)?;
+        }
+    }
+    Ok(())
 }
 
 fn carry_stations(old: &Old<'_>, tables: &mut Tables) -> Result<()> {

@@ -13,6 +13,7 @@ use super::{
     PinDir, batch,
     error::{Error, Result, words},
     layout,
+    policies::PolicyMaps,
     programs::OBJECT,
 };
 
@@ -37,6 +38,7 @@ pub struct Tables {
     counters: PerCpuArray<MapData, PortCounters>,
     port_of: HashMap<MapData, u32, u32>,
     devices: DevMap<MapData>,
+    pub(super) policy_maps: Option<PolicyMaps>,
     fdb_max: u32,
 }
 
@@ -69,6 +71,7 @@ impl Tables {
             counters: typed(maps::COUNTERS, data(maps::COUNTERS)?)?,
             port_of: typed(maps::PORT_OF, data(maps::PORT_OF)?)?,
             devices: typed(maps::DEVICES, data(maps::DEVICES)?)?,
+            policy_maps: pin(maps::POLICIES).exists().then(|| PolicyMaps::open(data)).transpose()?,
             fdb_max,
         })
     }
@@ -198,18 +201,24 @@ impl Tables {
         })
     }
 
-    /// Deletes entries of the FDB; those that are not there are passed over.
+    /// Deletes entries of the FDB; those that are not there are passed over. What counts against quotas is not touched: see
+    /// [`Self::forget_stations`].
     pub fn remove_stations(&mut self, keys: &[FdbKey]) -> Result<()> {
+        self.take_stations(keys).map(drop)
+    }
+
+    /// Deletes entries of the FDB and says which of them, by their places in `keys`, were not there.
+    pub(super) fn take_stations(&mut self, keys: &[FdbKey]) -> Result<Vec<usize>> {
         batch::delete(self.fdb_data.fd().as_fd(), keys)
             .map_err(|error| Error::WriteMap { map: maps::FDB, reason: error.to_string() })
     }
 }
 
-fn typed<T: TryFrom<Map, Error = MapError>>(map: &'static str, data: MapData) -> Result<T> {
+pub(super) fn typed<T: TryFrom<Map, Error = MapError>>(map: &'static str, data: MapData) -> Result<T> {
     Map::from_map_data(data).and_then(T::try_from).map_err(|error| open_error(map, error))
 }
 
-fn absent_is_fine(outcome: Result<(), MapError>) -> Result<(), MapError> {
+pub(super) fn absent_is_fine(outcome: Result<(), MapError>) -> Result<(), MapError> {
     match outcome {
         Err(MapError::KeyNotFound) => Ok(()),
         Err(MapError::SyscallError(error)) if error.io_error.kind() == std::io::ErrorKind::NotFound => Ok(()),
@@ -217,14 +226,14 @@ fn absent_is_fine(outcome: Result<(), MapError>) -> Result<(), MapError> {
     }
 }
 
-fn open_error(map: &'static str, error: MapError) -> Error {
+pub(super) fn open_error(map: &'static str, error: MapError) -> Error {
     Error::OpenMap { map, reason: words(&error) }
 }
 
-fn read_error(map: &'static str, error: MapError) -> Error {
+pub(super) fn read_error(map: &'static str, error: MapError) -> Error {
     Error::ReadMap { map, reason: words(&error) }
 }
 
-fn write_error(map: &'static str, error: MapError) -> Error {
+pub(super) fn write_error(map: &'static str, error: MapError) -> Error {
     Error::WriteMap { map, reason: words(&error) }
 }

@@ -4,7 +4,7 @@ mod serve;
 
 use std::fmt;
 
-use bridge_common::{DropReason, PortId, SlowReason};
+use bridge_common::{DropReason, PortCounters, PortId, SlowReason};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric as _, prometheus_text},
@@ -42,6 +42,7 @@ impl Collector for Bridge {
         self.traffic(&mut encoder)?;
         self.losses(&mut encoder)?;
         self.stations(&mut encoder)?;
+        self.policy(&mut encoder)?;
         self.state(&mut encoder)
     }
 }
@@ -97,11 +98,31 @@ impl Bridge {
         counter(encoder, "fdb_learned", "Stations learned at the port", None, learned)?;
         let moved = self.each(|row| row.counters.moved);
         counter(encoder, "fdb_moved", "Stations that moved to the port", None, moved)?;
-        let refused = |row: &PortRow| vec![row.counters.refused_full, row.counters.refused_static];
-        let refused = self.by_reason(&["full", "static"], refused);
-        let help =
-            "Frames whose station was not learned: the table is full, or a static entry has it elsewhere";
+        let refused = |row: &PortRow| {
+            let counters = &row.counters;
+            let PortCounters { refused_full, refused_static, refused_quota, refused_flap, .. } = counters;
+            vec![*refused_full, *refused_static, *refused_quota, *refused_flap]
+        };
+        let refused = self.by_reason(&["full", "static", "quota", "flap"], refused);
+        let help = "Frames whose station was not learned: the table is full, a static entry has it elsewhere, the \
+                    port has all that it may have, or it has moved too often";
         counter(encoder, "fdb_refused", help, None, refused)
+    }
+
+    fn policy(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        let used = self.each(|row| row.stations_used);
+        gauge(encoder, "port_stations", "Stations that count against the port's quota", used)?;
+        let limited = self.0.ports.iter().filter(|row| row.rules.policy.stations_max != 0);
+        let max =
+            limited.map(|row| (self.labels(row, None), u64::from(row.rules.policy.stations_max))).collect();
+        gauge(encoder, "port_stations_max", "The most stations that the port may have, where limited", max)?;
+        let stopped = self.each(|row| u64::from(row.rules.policy.stopped != 0));
+        gauge(
+            encoder,
+            "port_stopped",
+            "1 where the operator or a guard has stopped the port, else 0",
+            stopped,
+        )
     }
 
     fn state(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
@@ -189,6 +210,9 @@ mod tests {
         # TYPE xbr_fdb_learned_total counter
         # TYPE xbr_fdb_moved_total counter
         # TYPE xbr_fdb_refused_total counter
+        # TYPE xbr_port_stations gauge
+        # TYPE xbr_port_stations_max gauge
+        # TYPE xbr_port_stopped gauge
         # TYPE xbr_port_up gauge
         # TYPE xbr_events_suppressed_total counter
         # TYPE xbr_events_lost_total counter
@@ -221,6 +245,8 @@ mod tests {
         xbr_fdb_learned_total{bridge="xbr0",port="vm1"} 2
         xbr_fdb_moved_total{bridge="xbr0",port="vm1"} 1
         xbr_fdb_refused_total{bridge="xbr0",port="vm1",reason="full"} 7
+        # HELP xbr_port_stations_max The most stations that the port may have, where limited
+        # TYPE xbr_port_stations_max gauge
         xbr_port_up{bridge="xbr0",port="vm1"} 1
         "#);
     }

@@ -5,16 +5,17 @@ mod values;
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
-use bridge_common::maps::DEFAULT_FDB_MAX;
+use bridge_common::{PortId, maps::DEFAULT_FDB_MAX};
 
 pub use pattern::Pattern;
-pub use values::{FdbMax, HookRule, InvalidValue, Mtu, Owner, Prefer};
+pub use values::{FdbMax, Flap, HookRule, InvalidValue, Mtu, Owner, Prefer};
 
 use crate::{
     Refusal,
     control::protocol::{HookChoice, TapOptions},
-    datapath::BridgeName,
+    datapath::{BridgeName, Rules},
     link::InterfaceName,
+    policy::{self, PortOptions},
     snapshot::HOST,
 };
 
@@ -44,6 +45,8 @@ pub struct Settings {
     pub allow_bypass: bool,
     /// Seconds after which a silent station is forgotten; 0 is never.
     pub ageing_time: u32,
+    /// How often a station may move.
+    pub flap: Flap,
     /// The most stations, 1 to 16,777,216.
     pub fdb_max: u32,
     /// Where `/metrics` is served, if at all.
@@ -66,6 +69,8 @@ pub struct PortSettings {
     pub hook: HookChoice,
     /// How to make the TAP; `None` for a device that exists.
     pub tap: Option<TapOptions>,
+    /// What it is allowed; what is not said here stays as it was, or as it is for a new port.
+    pub policy: PortOptions,
 }
 
 /// What only a lab may change.
@@ -97,6 +102,7 @@ impl Settings {
             prefer: Prefer::default(),
             allow_bypass: false,
             ageing_time: DEFAULT_AGEING_TIME,
+            flap: Flap::OFF,
             fdb_max: DEFAULT_FDB_MAX,
             metrics: None,
             keep: false,
@@ -145,6 +151,9 @@ impl Settings {
             if !seen.insert(name) {
                 return Err(Refusal::new(format!("port {name} is given twice"), "name it once"));
             }
+            policy::apply(PortId::FIRST_GUEST, Rules::default(), &port.policy).map_err(|refusal| {
+                Refusal { message: format!("port {name}: {}", refusal.message), ..refusal }
+            })?;
         }
         if let Some(filter) = &self.log {
             tracing_subscriber::EnvFilter::try_new(filter).map_err(|error| {
@@ -161,8 +170,12 @@ mod tests {
     use super::*;
 
     fn settings(ports: &[&str]) -> Settings {
-        let port =
-            |name: &&str| PortSettings { ifname: name.parse().unwrap(), hook: HookChoice::Auto, tap: None };
+        let port = |name: &&str| PortSettings {
+            ifname: name.parse().unwrap(),
+            hook: HookChoice::Auto,
+            tap: None,
+            policy: PortOptions::default(),
+        };
         Settings {
             ports: ports.iter().map(port).collect(),
             ..Settings::new("xbr0".parse().unwrap(), "eth0".parse().unwrap())

@@ -12,6 +12,13 @@ use crate::{Refusal, control::protocol::HookChoice, link::InterfaceName};
 #[error("{0}")]
 pub struct InvalidValue(pub(super) String);
 
+impl InvalidValue {
+    /// In words that follow the value, or stand for themselves.
+    pub(crate) fn new(why: impl Into<String>) -> Self {
+        Self(why.into())
+    }
+}
+
 /// What `auto` goes for where a device can have either hook.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -86,6 +93,47 @@ macro_rules! numbers {
     )* };
 }
 numbers!(FdbMax, Mtu);
+
+/// `N/T`: a station may move N times, 1 to 254, in T seconds, 1 to 65,535; or `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flap {
+    /// How often; 0 for any number.
+    pub moves: u16,
+    /// In so many seconds.
+    pub seconds: u16,
+}
+
+impl Flap {
+    /// Any number of times.
+    pub const OFF: Self = Self { moves: 0, seconds: 0 };
+}
+
+impl FromStr for Flap {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        if text == "off" {
+            return Ok(Self::OFF);
+        }
+        let parts = text.split_once('/').and_then(|(moves, seconds)| {
+            Some((moves.parse().ok()?, seconds.trim_end_matches('s').parse().ok()?))
+        });
+        match parts {
+            // An entry of the FDB has eight bits for its moves.
+            Some((moves @ 1..=254, seconds @ 1..)) => Ok(Self { moves, seconds }),
+            _ => Err(InvalidValue(format!(
+                "{text:?} does not say how often a station may move: write 1 to 254 moves and 1 to 65535 seconds, \
+                 as in 5/60, or off"
+            ))),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Flap {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(de::Error::custom)
+    }
+}
 
 /// A user, by name or number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -202,6 +250,16 @@ mod tests {
             assert!(bad.parse::<FdbMax>().is_err(), "{bad}");
         }
         assert!("67".parse::<Mtu>().is_err() && "65522".parse::<Mtu>().is_err());
+    }
+
+    #[test]
+    fn flapping_is_moves_in_seconds() {
+        assert_eq!("5/60".parse(), Ok(Flap { moves: 5, seconds: 60 }));
+        assert_eq!("254/65535s".parse(), Ok(Flap { moves: 254, seconds: 65_535 }));
+        assert_eq!("off".parse(), Ok(Flap::OFF));
+        for bad in ["0/1", "255/1", "1/0", "1", "1/65536", "/", ""] {
+            assert!(bad.parse::<Flap>().is_err(), "{bad}");
+        }
     }
 
     #[test]

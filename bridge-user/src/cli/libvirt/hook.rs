@@ -91,7 +91,7 @@ fn attach(attachment: &Attachment) -> Result<()> {
         return Ok(());
     }
     let (ifname, hook, allow_bypass) = (ifname.clone(), *hook, *allow_bypass);
-    call(bridge, &Request::PortAdd { ifname, hook, allow_bypass, transient: true })
+    call(bridge, &Request::PortAdd { ifname, hook, allow_bypass, transient: true, policy: Box::default() })
 }
 
 /// Lets go of TAPs that outlive the guest. Those that libvirt made are gone by now, and their ports end with them.

@@ -201,6 +201,7 @@ mod tests {
             ports: sample.ports.iter().map(|row| (row.id, row.port)).collect(),
             names: sample.ports.iter().map(|row| (row.id, row.name.clone())).collect(),
             vlans: Default::default(),
+            allowed: Default::default(),
         }
     }
 
@@ -257,6 +258,36 @@ mod tests {
         counted at veth1 as port_down
         source: nothing new
         decided in xdp
+        ");
+    }
+
+    #[test]
+    fn what_a_port_is_allowed_is_asked_too() {
+        let mut facts = facts();
+        let options = serde_json::from_str(r#"{"max-macs":3,"storm":"broadcast=1"}"#).unwrap();
+        let rules = crate::policy::apply(PortId(2), Default::default(), &options).unwrap();
+        facts.ports.get_mut(&PortId(2)).unwrap().flags = PortFlags::UP.or(rules.policy.flags);
+        let said = |facts: &Facts, dst| {
+            let frame = Frame { dst, src: NEW, tag: Tag::NONE, frames: Segments::one(60) };
+            let question = Question { frame, ingress: PortId(2), now: NOW, config: &facts.config };
+            explain(facts, &question, decide(&question, facts, |_| None)).text()
+        };
+        let allowed = super::super::Allowed { rules, stations_used: 2, ..Default::default() };
+        facts.allowed.insert(PortId(2), allowed);
+        assert!(said(&facts, OUTSIDE).contains("new; learned at vm1"), "{}", said(&facts, OUTSIDE));
+        assert!(said(&facts, Mac::BROADCAST).starts_with("flood"));
+        let allowed = facts.allowed.get_mut(&PortId(2)).unwrap();
+        allowed.stations_used = 3;
+        // As after a frame just now, of one a second.
+        allowed.levels[0] = NOW + SECOND;
+        insta::assert_snapshot!(said(&facts, OUTSIDE) + &said(&facts, Mac::BROADCAST), @r"
+        forward to eth0: 52:54:00:00:00:02 is there (learned, heard 7 s ago)
+        source: new, and vm1 has all the stations that it may have
+        decided in tc
+        drop: the port has sent too many broadcasts
+        counted at vm1 as storm_broadcast
+        source: nothing new
+        decided in tc
         ");
     }
 

@@ -6,7 +6,8 @@ mod explain;
 use std::collections::BTreeMap;
 
 use bridge_common::{
-    Config, Fdb, FdbEntry, FdbKey, Frame, Mac, Policies, Port, PortId, Ports, Question, Vlan, Vlans, decide,
+    Config, DropReason, Fdb, FdbEntry, FdbKey, Frame, Mac, Policies, Port, PortId, Ports, Question, Vlan,
+    Vlans, decide,
     fdb::Full,
     frame::{HEADER, Segments},
     policy::{Guards, Meter, Source},
@@ -16,7 +17,11 @@ use clap::Args;
 
 use self::explain::explain;
 use super::{Common, output, which};
-use crate::{Refusal, Result, clock, datapath::Tables, snapshot};
+use crate::{
+    Refusal, Result, clock,
+    datapath::{Levels, Rules, Tables},
+    snapshot,
+};
 
 /// Which frame.
 #[derive(Debug, Args)]
@@ -44,6 +49,15 @@ struct Facts {
     ports: BTreeMap<PortId, Port>,
     vlans: BTreeMap<u16, Vlan>,
     names: BTreeMap<PortId, String>,
+    allowed: BTreeMap<PortId, Allowed>,
+}
+
+/// What a port is allowed, and how much of it is used.
+#[derive(Clone, Debug, Default)]
+struct Allowed {
+    rules: Rules,
+    levels: Levels,
+    stations_used: u64,
 }
 
 impl Fdb for Facts {
@@ -80,22 +94,26 @@ impl Vlans for Facts {
 }
 
 impl Policies for Facts {
-    fn guards(&self, _id: PortId) -> Guards {
-        Guards::default()
+    fn guards(&self, id: PortId) -> Guards {
+        self.allowed.get(&id).map_or(Guards::default(), |allowed| allowed.rules.policy.guards)
     }
 
-    fn allows(&self, _source: &Source) -> bool {
-        true
+    fn allows(&self, source: &Source) -> bool {
+        self.allowed.get(&PortId(source.port)).is_some_and(|allowed| allowed.rules.sources.contains(source))
     }
 
-    fn has_room(&self, _id: PortId) -> bool {
-        true
+    fn has_room(&self, id: PortId) -> bool {
+        let room = |allowed: &Allowed| allowed.stations_used < u64::from(allowed.rules.policy.stations_max);
+        self.allowed.get(&id).is_some_and(room)
     }
 
-    fn may(&self, _id: PortId, _meter: Meter, _now: u64, _units: u64) -> bool {
-        true
+    fn may(&self, id: PortId, meter: Meter, now: u64, units: u64) -> bool {
+        let Some(allowed) = self.allowed.get(&id) else { return true };
+        let (rate, level) = (allowed.rules.policy.rates[meter as usize], allowed.levels[meter as usize]);
+        !rate.is_limit() || rate.after(level, now, units).is_some()
     }
 
+    /// A trace changes nothing.
     fn charge(&mut self, _id: PortId, _meter: Meter, _now: u64, _units: u64) {}
 }
 
@@ -105,6 +123,9 @@ impl Facts {
         let mut facts = Self { config: tables.config()?, now: clock::monotonic(), names, ..Self::default() };
         for id in facts.names.keys() {
             facts.ports.insert(*id, tables.port(*id)?);
+            let (rules, levels) = (tables.rules(*id)?, tables.levels(*id)?);
+            let allowed = Allowed { rules, levels, stations_used: tables.stations_used(*id)? };
+            facts.allowed.insert(*id, allowed);
         }
         for key in [frame.source(0), frame.destination(0)] {
             if let Some(entry) = tables.station(&key)? {
@@ -137,7 +158,12 @@ pub fn run(common: &Common, args: &TraceArgs) -> Result<()> {
         );
     };
     let question = Question { frame, ingress, now: facts.now, config: &facts.config };
-    let decision = decide(&question, &facts, |_| None);
+    // Of the frame only its addresses are known: what the guards ask of its inside is taken to be right.
+    let inspect = |guards: Guards| {
+        let own = !guards.has(Guards::MACS) || facts.allows(&Source::mac(ingress, frame.src));
+        (!own).then_some(DropReason::MacGuard)
+    };
+    let decision = decide(&question, &facts, inspect);
     let explained = explain(&facts, &question, decision);
     output::print(&if common.json { output::json(&explained)? } else { explained.text() })
 }

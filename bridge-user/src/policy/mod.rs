@@ -1,0 +1,16 @@
+//! Port policy: what an operator says of a port, and what the programs are to read of it. Pure.
+
+mod apply;
+mod limits;
+mod options;
+#[cfg(test)]
+mod tests;
+mod units;
+mod values;
+
+pub use apply::{apply, check};
+pub use limits::{Limit, Storm};
+pub use options::PortOptions;
+pub(crate) use options::with_port_options;
+pub use units::bits_text;
+pub use values::{AllowedIp, AllowedMac, BpduGuard, MaxMacs, Switch};
