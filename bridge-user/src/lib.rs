@@ -17,5 +17,6 @@ pub mod plan;
 pub mod rates;
 pub mod settings;
 pub mod snapshot;
+pub mod vlan;
 
 pub use error::{Error, Refusal, Result};

@@ -11,6 +11,7 @@ use crate::{
     control::protocol::HookChoice,
     link::InterfaceName,
     settings::{Mtu, Owner},
+    vlan::PortVlan,
 };
 
 /// A TAP to make. What is `None` is as the file's general keys have it.
@@ -28,6 +29,8 @@ pub struct TapEntry {
     pub no_vnet_hdr: Option<bool>,
     /// Its MTU.
     pub mtu: Option<Mtu>,
+    /// Its VLANs.
+    pub vlan: Option<OneOrMany<PortVlan>>,
 }
 
 /// A device to attach.
@@ -37,6 +40,8 @@ pub struct PortEntry {
     pub name: InterfaceName,
     /// Its hook.
     pub hook: Option<HookChoice>,
+    /// Its VLANs.
+    pub vlan: Option<OneOrMany<PortVlan>>,
 }
 
 #[derive(Deserialize)]
@@ -48,6 +53,7 @@ struct TapTable {
     multi_queue: Option<bool>,
     no_vnet_hdr: Option<bool>,
     mtu: Option<Mtu>,
+    vlan: Option<OneOrMany<PortVlan>>,
 }
 
 #[derive(Deserialize)]
@@ -55,30 +61,31 @@ struct TapTable {
 struct PortTable {
     name: InterfaceName,
     hook: Option<HookChoice>,
+    vlan: Option<OneOrMany<PortVlan>>,
 }
 
 impl From<InterfaceName> for TapEntry {
     fn from(name: InterfaceName) -> Self {
-        Self { name, hook: None, owner: None, multi_queue: None, no_vnet_hdr: None, mtu: None }
+        Self { name, hook: None, owner: None, multi_queue: None, no_vnet_hdr: None, mtu: None, vlan: None }
     }
 }
 
 impl From<TapTable> for TapEntry {
     fn from(table: TapTable) -> Self {
-        let TapTable { name, hook, owner, multi_queue, no_vnet_hdr, mtu } = table;
-        Self { name, hook, owner, multi_queue, no_vnet_hdr, mtu }
+        let TapTable { name, hook, owner, multi_queue, no_vnet_hdr, mtu, vlan } = table;
+        Self { name, hook, owner, multi_queue, no_vnet_hdr, mtu, vlan }
     }
 }
 
 impl From<InterfaceName> for PortEntry {
     fn from(name: InterfaceName) -> Self {
-        Self { name, hook: None }
+        Self { name, hook: None, vlan: None }
     }
 }
 
 impl From<PortTable> for PortEntry {
-    fn from(PortTable { name, hook }: PortTable) -> Self {
-        Self { name, hook }
+    fn from(PortTable { name, hook, vlan }: PortTable) -> Self {
+        Self { name, hook, vlan }
     }
 }
 

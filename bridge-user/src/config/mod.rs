@@ -13,6 +13,9 @@
 //! no-vnet-hdr = false
 //! ageing-time = 300
 //! fdb-max = 65536
+//! vlan-filtering = true                 # also turned on by what follows
+//! uplink-vlan = ["1 pvid untagged", "10", "20-30"]
+//! host-vlan = "1 pvid untagged"         # the host itself
 //! metrics = "127.0.0.1:9473"
 //! keep = false
 //! log = "info"
@@ -24,6 +27,7 @@
 //! multi-queue = true
 //! no-vnet-hdr = true
 //! mtu = 9000
+//! vlan = ["10 pvid untagged", "20-30"]
 //! ```
 //!
 //! A flag that is given replaces the file's value of the same name, lists as a whole; a switch can only be
@@ -43,6 +47,7 @@ use crate::{
     error::words,
     link::InterfaceName,
     settings::{FdbMax, HookRule, Owner, Pattern, Prefer},
+    vlan::PortVlan,
 };
 
 /// What a file says. What it does not say is `None` or empty.
@@ -76,6 +81,12 @@ pub struct File {
     pub ageing_time: Option<u32>,
     /// The most stations.
     pub fdb_max: Option<FdbMax>,
+    /// Whether VLANs are filtered.
+    pub vlan_filtering: Option<bool>,
+    /// The uplink's VLANs.
+    pub uplink_vlan: Option<OneOrMany<PortVlan>>,
+    /// The host's VLANs.
+    pub host_vlan: Option<OneOrMany<PortVlan>>,
     /// Where `/metrics` is served.
     pub metrics: Option<SocketAddr>,
     /// At the end, leave everything forwarding.
@@ -151,19 +162,24 @@ mod tests {
         assert_eq!(file.hook.0.len(), 2);
         assert!(file.attach.0[0].matches("xvm7"));
         assert_eq!(file.metrics.unwrap().port(), 9473);
+        assert_eq!(file.uplink_vlan.unwrap().0.len(), 3);
+        assert_eq!(file.host_vlan.unwrap().0[0].to_string(), "1 pvid untagged");
+        assert_eq!(file.tap.0[0].vlan.as_ref().unwrap().0.len(), 2);
     }
 
     #[test]
     fn errors_name_line_and_key() {
-        insta::assert_snapshot!(why("uplink = \"eth0\"\nuplnk = 1\n"), @"x.toml, line 2, key uplnk: unknown field `uplnk`, expected one of `bridge`, `uplink`, `hook`, `prefer`, `tap`, `port`, `attach`, `allow-bypass`, `owner`, `multi-queue`, `no-vnet-hdr`, `ageing-time`, `fdb-max`, `metrics`, `keep`, `log`");
+        insta::assert_snapshot!(why("uplink = \"eth0\"\nuplnk = 1\n"), @"x.toml, line 2, key uplnk: unknown field `uplnk`, expected one of `bridge`, `uplink`, `hook`, `prefer`, `tap`, `port`, `attach`, `allow-bypass`, `owner`, `multi-queue`, `no-vnet-hdr`, `ageing-time`, `fdb-max`, `vlan-filtering`, `uplink-vlan`, `host-vlan`, `metrics`, `keep`, `log`");
         insta::assert_snapshot!(why("# a\n\nageing-time = \"x\"\n"), @r#"x.toml, line 3, key ageing-time: invalid type: string "x", expected u32"#);
         insta::assert_snapshot!(why("fdb-max = 0"), @"x.toml, line 1, key fdb-max: the FDB holds 1 to 16777216 stations");
         insta::assert_snapshot!(why("uplink = \"abcdefghijklmnop\""), @r#"x.toml, line 1, key uplink: the interface name "abcdefghijklmnop" has 16 bytes, and the kernel takes at most 15"#);
         insta::assert_snapshot!(why("bridge = \"a.b\""), @r#"x.toml, line 1, key bridge: "a.b" cannot name a bridge: write 1 to 15 letters, digits, '-' or '_', as in xbr0"#);
         insta::assert_snapshot!(why("hook = \"vm1=fast\""), @r#"x.toml, line 1, key hook: "fast" is no hook: write auto, xdp or tc, or as in vm1=xdp"#);
         insta::assert_snapshot!(why("tap = [\"vm1\", { name = \"vm2\", mtu = 1 }]"), @"x.toml, line 1, key mtu: an MTU is 68 to 65521 bytes");
-        insta::assert_snapshot!(why("[[tap]]\nname = \"vm1\"\nqueues = 4\n"), @"x.toml, line 3, key queues: unknown field `queues`, expected one of `name`, `hook`, `owner`, `multi-queue`, `no-vnet-hdr`, `mtu`");
+        insta::assert_snapshot!(why("[[tap]]\nname = \"vm1\"\nqueues = 4\n"), @"x.toml, line 3, key queues: unknown field `queues`, expected one of `name`, `hook`, `owner`, `multi-queue`, `no-vnet-hdr`, `mtu`, `vlan`");
         insta::assert_snapshot!(why("[[tap]]\nhook = \"tc\"\n"), @"x.toml, line 1: missing field `name`");
+        insta::assert_snapshot!(why("uplink-vlan = [\"10\", \"4095\"]"), @r#"x.toml, line 1, key uplink-vlan: "4095" is no VLAN: write a number from 1 to 4094, or several as in 20-30"#);
+        insta::assert_snapshot!(why("tap = [{ name = \"vm1\", vlan = \"20-30 pvid\" }]"), @"x.toml, line 1, key vlan: a port has one PVID, and 20-30 are several VLANs");
         insta::assert_snapshot!(why("keep = maybe"), @"x.toml, line 1, key keep: string values must be quoted, expected literal string");
         insta::assert_snapshot!(why("uplink = \"a\"\nuplink = \"b\""), @"x.toml, line 2, key uplink: duplicate key");
         insta::assert_snapshot!(why("metrics = \"9473\""), @"x.toml, line 1, key metrics: invalid socket address syntax");

@@ -96,9 +96,9 @@ impl Bridge {
             self.hands.tables.set_record(id, record)?;
         }
         if new != old {
-            self.hands.tables.set_port(id, new.facts(new.xdp.is_some()))?;
+            self.hands.tables.set_facts(id, new.facts(new.xdp.is_some()))?;
             if id == PortId::UPLINK {
-                self.hands.tables.set_port(PortId::HOST, new.host_facts())?;
+                self.hands.tables.set_facts(PortId::HOST, new.host_facts())?;
             }
             self.members.insert(id, new.clone());
         }

@@ -1,6 +1,6 @@
 //! Carrying out what was planned. The only place where a plan touches the machine.
 
-use bridge_common::{Port, PortId, record::PortRecord};
+use bridge_common::{Port, PortFlags, PortId, record::PortRecord};
 
 use crate::{
     Error, Result,
@@ -123,7 +123,7 @@ impl Hands {
     }
 
     fn facts(&mut self, id: PortId, port: Port) -> Result<()> {
-        self.tables.set_port(id, port)?;
+        self.tables.set_facts(id, port)?;
         if id != PortId::HOST {
             self.tables.set_port_of(port.ifindex, Some(id))?;
             self.widen(id)?;
@@ -148,15 +148,29 @@ impl Hands {
         Ok(())
     }
 
-    /// Forgets a port and every station behind it.
+    /// Forgets a port, its VLANs and every station behind it.
     pub(super) fn forget(&mut self, id: PortId) -> Result<()> {
         self.flush(id)?;
+        self.forget_vlans(id)?;
         Ok(self.tables.set_record(id, PortRecord::default())?)
+    }
+
+    /// Begins with a number that no port has.
+    pub(super) fn begin(&mut self, id: PortId) -> Result<()> {
+        self.forget_vlans(id)?;
+        Ok(self.tables.clear_counters(id)?)
+    }
+
+    fn forget_vlans(&mut self, id: PortId) -> Result<()> {
+        self.tables.vlans_mut().leave_all(id)?;
+        let mut policy = self.tables.policy(id)?;
+        policy.flags = policy.flags.with_pvid(0).with(PortFlags::OWN_VLANS, false);
+        Ok(self.tables.set_policy(id, policy)?)
     }
 
     /// Deletes every station behind a port, static ones included.
     pub fn flush(&mut self, id: PortId) -> Result<()> {
-        let stations = self.tables.stations()?;
+        let stations = self.tables.entries()?;
         let keys: Vec<_> = stations.iter().filter(|row| row.entry.port() == id).map(|row| row.key).collect();
         Ok(self.tables.remove_stations(&keys)?)
     }

@@ -128,7 +128,7 @@ impl Bridge {
         if member.guard != guard {
             member.guard = guard;
             let facts = member.facts(member.xdp.is_some());
-            self.hands.tables.set_port(id, facts)?;
+            self.hands.tables.set_facts(id, facts)?;
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ use crate::{
     link::{self, InterfaceName, Link, sysctl, tap},
     plan::{steps::Member, validate},
     settings::PortSettings,
+    snapshot::HOST,
 };
 
 /// The recorded form of a choice.
@@ -97,7 +98,7 @@ impl Bridge {
         }
         self.check_bypass(name, None, hook, origin)?;
         let id = self.free_number()?;
-        self.hands.tables.clear_counters(id)?;
+        self.hands.begin(id)?;
         self.make_tap(id, name, hook, options, origin)
     }
 
@@ -178,7 +179,7 @@ impl Bridge {
     fn take_in_guest(&mut self, link: &Link, hook: HookChoice, origin: Origin) -> Result<()> {
         let ipv6_disabled = sysctl::ipv6_disabled(&link.name)?;
         let id = self.free_number()?;
-        self.hands.tables.clear_counters(id)?;
+        self.hands.begin(id)?;
         self.take_in(Member::new(id, link, origin, recorded(hook), ipv6_disabled))
     }
 
@@ -187,6 +188,10 @@ impl Bridge {
         let chosen = self.choice_for(&member)?;
         member.guard = chosen.guard;
         self.hands.plan_clsact(&mut member)?;
+        self.give_vlans(id, member.name.as_str())?;
+        if id == PortId::UPLINK {
+            self.give_vlans(PortId::HOST, HOST)?;
+        }
         self.hands.perform(member.steps())?;
         self.look_up(&mut member)?;
         self.members.insert(id, member);
@@ -203,9 +208,9 @@ impl Bridge {
         self.hands.tables.set_record(member.id, member.record)?;
         if member.id == PortId::UPLINK {
             // The host is reached through it, and no later message need tell of a change that was seen here.
-            self.hands.tables.set_port(PortId::HOST, member.host_facts())?;
+            self.hands.tables.set_facts(PortId::HOST, member.host_facts())?;
         }
-        Ok(self.hands.tables.set_port(member.id, member.facts(member.xdp.is_some()))?)
+        Ok(self.hands.tables.set_facts(member.id, member.facts(member.xdp.is_some()))?)
     }
 
     /// Attaches one more port while the bridge runs, its hook included.
@@ -235,8 +240,7 @@ impl Bridge {
             self.hands.take_back(member.release());
         }
         if self.absent.remove(&id).is_some() {
-            self.hands.flush(id)?;
-            self.hands.tables.set_record(id, PortRecord::default())?;
+            self.hands.forget(id)?;
         }
         Ok(())
     }

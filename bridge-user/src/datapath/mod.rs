@@ -19,6 +19,7 @@ mod tables;
 mod test_run;
 #[cfg(feature = "lab")]
 mod verified;
+mod vlans;
 mod way;
 
 pub use capture::{CaptureRings, CaptureSwitch, Record};
@@ -33,4 +34,5 @@ pub use tables::{Station, Tables};
 pub use test_run::{Bench, Context};
 #[cfg(feature = "lab")]
 pub use verified::{Frame as StackFrame, Verified, frames as stack_frames};
+pub use vlans::VlanTables;
 pub use way::Way;

@@ -4,13 +4,14 @@ use std::os::fd::AsFd as _;
 
 use aya::maps::{Array, DevMap, HashMap, Map, MapData, MapError, PerCpuArray};
 use bridge_common::{
-    Config, FdbEntry, FdbKey, Port, PortCounters, PortId, maps,
+    Config, FdbEntry, FdbKey, Policy, Port, PortCounters, PortFlags, PortId, maps,
     port::MAX_PORTS,
     record::{BridgeRecord, PortRecord},
+    vlan::ANY_VLAN,
 };
 
 use super::{
-    PinDir, batch,
+    PinDir, VlanTables, batch,
     error::{Error, Result, words},
     layout,
     programs::OBJECT,
@@ -37,6 +38,8 @@ pub struct Tables {
     counters: PerCpuArray<MapData, PortCounters>,
     port_of: HashMap<MapData, u32, u32>,
     devices: DevMap<MapData>,
+    policies: Array<MapData, Policy>,
+    vlans: VlanTables,
     fdb_max: u32,
 }
 
@@ -55,6 +58,7 @@ impl Tables {
 
     /// Opens tables whose shapes are known to be right.
     pub(super) fn open_at(pin: impl Fn(&str) -> std::path::PathBuf) -> Result<Self> {
+        let pin = &pin;
         let data = |map: &'static str| {
             MapData::from_pin(pin(map)).map_err(|error| Error::OpenMap { map, reason: words(&error) })
         };
@@ -69,6 +73,8 @@ impl Tables {
             counters: typed(maps::COUNTERS, data(maps::COUNTERS)?)?,
             port_of: typed(maps::PORT_OF, data(maps::PORT_OF)?)?,
             devices: typed(maps::DEVICES, data(maps::DEVICES)?)?,
+            policies: typed(maps::POLICIES, data(maps::POLICIES)?)?,
+            vlans: VlanTables::open_at(pin)?,
             fdb_max,
         })
     }
@@ -106,6 +112,36 @@ impl Tables {
     /// Writes the facts of a port.
     pub fn set_port(&mut self, id: PortId, port: Port) -> Result<()> {
         self.ports.set(id.index(), port, 0).map_err(|error| write_error(maps::PORTS, error))
+    }
+
+    /// Writes what is true of a port's device, and keeps what its policy says.
+    pub fn set_facts(&mut self, id: PortId, port: Port) -> Result<()> {
+        let (facts, policy) = (!PortFlags::POLICY.0, PortFlags::POLICY.0);
+        let flags = PortFlags(port.flags.0 & facts | self.policy(id)?.flags.0 & policy);
+        self.set_port(id, Port { flags, ..port })
+    }
+
+    /// What is allowed to a port.
+    pub fn policy(&self, id: PortId) -> Result<Policy> {
+        self.policies.get(&id.index(), 0).map_err(|error| read_error(maps::POLICIES, error))
+    }
+
+    /// Writes what is allowed to a port, and then its word.
+    pub fn set_policy(&mut self, id: PortId, policy: Policy) -> Result<()> {
+        let policy = policy.settled();
+        self.policies.set(id.index(), policy, 0).map_err(|error| write_error(maps::POLICIES, error))?;
+        let port = self.port(id)?;
+        self.set_facts(id, port)
+    }
+
+    /// The VLANs.
+    pub fn vlans(&self) -> &VlanTables {
+        &self.vlans
+    }
+
+    /// The VLANs, to be changed.
+    pub fn vlans_mut(&mut self) -> &mut VlanTables {
+        &mut self.vlans
     }
 
     /// What the controller wrote down about a port.
@@ -168,8 +204,16 @@ impl Tables {
         self.counters.set(id.index(), shares, 0).map_err(error)
     }
 
-    /// Every entry of the FDB, expired ones included, in no order.
+    /// Every station of the FDB, expired ones included, in no order.
     pub fn stations(&self) -> Result<Vec<Station>> {
+        let mut rows = self.entries()?;
+        // Those say again what a static station's own entry says.
+        rows.retain(|row| row.key.vlan != ANY_VLAN);
+        Ok(rows)
+    }
+
+    /// Every entry of the FDB, those of [`ANY_VLAN`] included, which are no stations.
+    pub fn entries(&self) -> Result<Vec<Station>> {
         let rows = batch::read::<FdbKey, FdbEntry>(self.fdb_data.fd().as_fd())
             .map_err(|error| Error::ReadMap { map: maps::FDB, reason: error.to_string() })?;
         Ok(rows.into_iter().map(|(key, entry)| Station { key, entry }).collect())

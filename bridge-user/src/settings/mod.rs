@@ -5,7 +5,7 @@ mod values;
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
-use bridge_common::maps::DEFAULT_FDB_MAX;
+use bridge_common::{PortId, maps::DEFAULT_FDB_MAX};
 
 pub use pattern::Pattern;
 pub use values::{FdbMax, HookRule, InvalidValue, Mtu, Owner, Prefer};
@@ -16,6 +16,7 @@ use crate::{
     datapath::BridgeName,
     link::InterfaceName,
     snapshot::HOST,
+    vlan::PortVlan,
 };
 
 /// The bridge's name where none is given.
@@ -46,6 +47,12 @@ pub struct Settings {
     pub ageing_time: u32,
     /// The most stations, 1 to 16,777,216.
     pub fdb_max: u32,
+    /// Whether VLANs are filtered; `None` for as it was, which is off in the beginning.
+    pub vlan_filtering: Option<bool>,
+    /// The VLANs of the uplink; `None` for as they were, which is VLAN 1 in the beginning.
+    pub uplink_vlan: Option<Vec<PortVlan>>,
+    /// The same, of the host.
+    pub host_vlan: Option<Vec<PortVlan>>,
     /// Where `/metrics` is served, if at all.
     pub metrics: Option<SocketAddr>,
     /// At the end, leave everything forwarding.
@@ -66,6 +73,8 @@ pub struct PortSettings {
     pub hook: HookChoice,
     /// How to make the TAP; `None` for a device that exists.
     pub tap: Option<TapOptions>,
+    /// Its VLANs; `None` for as they were.
+    pub vlan: Option<Vec<PortVlan>>,
 }
 
 /// What only a lab may change.
@@ -98,6 +107,9 @@ impl Settings {
             allow_bypass: false,
             ageing_time: DEFAULT_AGEING_TIME,
             fdb_max: DEFAULT_FDB_MAX,
+            vlan_filtering: None,
+            uplink_vlan: None,
+            host_vlan: None,
             metrics: None,
             keep: false,
             log: None,
@@ -125,6 +137,23 @@ impl Settings {
             *hook.ok_or_else(|| Refusal::new(message(), "name it with --tap or --port too"))? = rule.hook;
         }
         Ok(())
+    }
+
+    /// The VLANs that a port is to have, if these settings speak of them.
+    pub fn vlans_of(&self, id: PortId, ifname: &str) -> Option<&[PortVlan]> {
+        match id {
+            PortId::HOST => self.host_vlan.as_deref(),
+            PortId::UPLINK => self.uplink_vlan.as_deref(),
+            _ => self.ports.iter().find(|port| port.ifname.as_str() == ifname)?.vlan.as_deref(),
+        }
+    }
+
+    /// Whether VLANs are to be filtered, if these settings say so: the first VLAN does.
+    pub fn wants_vlan_filtering(&self) -> Option<bool> {
+        let any = self.uplink_vlan.is_some()
+            || self.host_vlan.is_some()
+            || self.ports.iter().any(|port| port.vlan.is_some());
+        self.vlan_filtering.or(any.then_some(true))
     }
 
     /// Refuses what can be seen to be wrong without a look at the machine.
@@ -161,8 +190,12 @@ mod tests {
     use super::*;
 
     fn settings(ports: &[&str]) -> Settings {
-        let port =
-            |name: &&str| PortSettings { ifname: name.parse().unwrap(), hook: HookChoice::Auto, tap: None };
+        let port = |name: &&str| PortSettings {
+            ifname: name.parse().unwrap(),
+            hook: HookChoice::Auto,
+            tap: None,
+            vlan: None,
+        };
         Settings {
             ports: ports.iter().map(port).collect(),
             ..Settings::new("xbr0".parse().unwrap(), "eth0".parse().unwrap())
