@@ -65,6 +65,8 @@ impl PortFlags {
     pub const RATE_IN: Self = Self(1 << 13);
     /// What leaves here is limited.
     pub const RATE_OUT: Self = Self(1 << 14);
+    /// The operator has said what its VLAN is, so the default one is not given to it (again). For the controller only.
+    pub const OWN_VLANS: Self = Self(1 << 15);
 
     /// The part of the word that the operator says and [`crate::policy::Policy`] keeps: all but what is true of the device.
     pub const POLICY: Self = Self(!(Self::UP.0 | Self::XDP.0 | Self::GUARD.0));

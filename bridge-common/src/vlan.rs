@@ -5,6 +5,9 @@ use crate::PortId;
 /// VLAN IDs are below this. 0 means priority only, 4095 is reserved; neither is a VLAN.
 pub const MAX_VLANS: u32 = 4096;
 
+/// The VLAN in which ports are, untagged, while nobody says otherwise; the Linux bridge's `default_pvid`.
+pub const DEFAULT_VLAN: u16 = 1;
+
 /// A key of the FDB with this VLAN speaks of all VLANs at once: behind which port a static station is, whatever
 /// VLAN it was written for. No frame has it.
 pub const ANY_VLAN: u16 = u16::MAX;
@@ -75,6 +78,14 @@ impl Vlan {
             Membership::Untagged
         } else {
             Membership::Tagged
+        }
+    }
+
+    /// The same, with another part for a port.
+    pub const fn with(self, id: PortId, part: Membership) -> Self {
+        Self {
+            members: self.members.with(id, !matches!(part, Membership::None)),
+            untagged: self.untagged.with(id, matches!(part, Membership::Untagged)),
         }
     }
 }
@@ -184,6 +195,16 @@ mod tests {
             let set = PortSet::default().with(id, true);
             assert!((0..256).map(PortId).all(|other| set.has(other) == (other == id)));
             assert!(!set.is_empty() && set.with(id, false).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_part_is_what_was_written() {
+        let (one, two) = (PortId(63), PortId(64));
+        for part in [Membership::Untagged, Membership::Tagged, Membership::None] {
+            let vlan = Vlan::default().with(one, Membership::Untagged).with(two, part);
+            assert_eq!((vlan.membership(one), vlan.membership(two)), (Membership::Untagged, part));
+            assert_eq!(vlan.with(one, Membership::None).members.is_empty(), part == Membership::None);
         }
     }
 

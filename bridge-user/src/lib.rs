@@ -18,5 +18,6 @@ pub mod policy;
 pub mod rates;
 pub mod settings;
 pub mod snapshot;
+pub mod vlan;
 
 pub use error::{Error, Refusal, Result};

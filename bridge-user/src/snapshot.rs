@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use bridge_common::{Config, Port, PortCounters, PortId, record::PortRecord};
+use bridge_common::{Config, Port, PortCounters, PortId, Vlan, record::PortRecord, vlan::VlanCounters};
 
 use crate::{
     Result, clock,
@@ -58,6 +58,17 @@ pub struct StationCount {
     pub fixed: u64,
 }
 
+/// A VLAN at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VlanRow {
+    /// Its number.
+    pub vid: u16,
+    /// Its members.
+    pub vlan: Vlan,
+    /// What was counted, on all ports together.
+    pub counters: VlanCounters,
+}
+
 /// A bridge at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
@@ -71,6 +82,8 @@ pub struct Snapshot {
     pub ports: Vec<PortRow>,
     /// The stations behind each port that has any.
     pub stations: BTreeMap<PortId, StationCount>,
+    /// The VLANs that have members, in order.
+    pub vlans: Vec<VlanRow>,
 }
 
 impl Snapshot {
@@ -83,6 +96,7 @@ impl Snapshot {
             fdb_max: tables.fdb_max(),
             ports: ports(tables, links)?,
             stations: count(&tables.stations()?, clock::monotonic(), config.ageing),
+            vlans: vlans(tables)?,
         })
     }
 }
@@ -121,6 +135,12 @@ pub fn ports(tables: &Tables, links: &Links) -> Result<Vec<PortRow>> {
     Ok(rows)
 }
 
+/// The VLANs that have members, in order.
+pub fn vlans(tables: &Tables) -> Result<Vec<VlanRow>> {
+    let row = |(vid, vlan)| Ok(VlanRow { vid, vlan, counters: tables.vlans().counters(vid)? });
+    tables.vlans().all()?.into_iter().map(row).collect()
+}
+
 /// The names of the ports, the host included.
 pub fn names(tables: &Tables) -> Result<BTreeMap<PortId, String>> {
     let named = tables.records()?.into_iter().map(|(id, record)| (id, record.name().to_string()));
@@ -144,6 +164,7 @@ pub mod tests {
     use bridge_common::{
         FdbEntry, FdbFlags, FdbKey, Mac, PortFlags,
         record::{HookChoice, Origin, Undo},
+        vlan::Membership,
     };
 
     /// A bridge as it might be: host, uplink `eth0`, the TAP `vm1` and the port `veth1`, which is down.
@@ -206,6 +227,22 @@ pub mod tests {
                 row(3, "veth1", port(9, 9000, guarded), record("veth1", HookChoice::Xdp, Origin(0)), idle),
             ],
             stations: [(PortId(2), StationCount { learned: 2, fixed: 1 })].into(),
+            vlans: vec![
+                VlanRow {
+                    vid: 1,
+                    vlan: Vlan::default()
+                        .with(PortId::HOST, Membership::Untagged)
+                        .with(PortId::UPLINK, Membership::Untagged),
+                    counters: VlanCounters::default(),
+                },
+                VlanRow {
+                    vid: 10,
+                    vlan: Vlan::default()
+                        .with(PortId::UPLINK, Membership::Tagged)
+                        .with(PortId(2), Membership::Untagged),
+                    counters: VlanCounters { rx_packets: 7, rx_bytes: 700, tx_packets: 6, tx_bytes: 600 },
+                },
+            ],
         }
     }
 

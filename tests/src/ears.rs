@@ -93,13 +93,22 @@ impl Ears {
 
     /// Each of `hearers` hears these frames, each once, in any order, and nothing else; and nobody else hears anything.
     pub fn hear(&self, hearers: &[&Node], frames: &[Vec<u8>]) -> Result<()> {
-        let hears = |ear: &Ear| hearers.iter().any(|node| node.ns.name() == ear.name);
+        let each: Vec<_> = hearers.iter().map(|node| (*node, frames.to_vec())).collect();
+        self.hear_each(&each)
+    }
+
+    /// Each of these hears its frames, each once, in any order, and nothing else; and nobody else hears anything.
+    pub fn hear_each(&self, hearers: &[(&Node, Vec<Vec<u8>>)]) -> Result<()> {
+        let wanted = |ear: &Ear| {
+            let hearer = hearers.iter().find(|(node, _)| node.ns.name() == ear.name);
+            hearer.map(|(_, frames)| ear.wanted(frames)).unwrap_or_default()
+        };
         let mut heard = vec![Vec::new(); self.0.len()];
-        for (ear, got) in self.0.iter().zip(&mut heard).filter(|(ear, _)| hears(ear)) {
-            let mut outcome = Ok(());
+        for (ear, got) in self.0.iter().zip(&mut heard) {
+            let (mut outcome, count) = (Ok(()), wanted(ear).len());
             wait_until(LATEST, || {
                 outcome = ear.now().map(|more| got.extend(more));
-                outcome.is_err() || got.len() >= frames.len()
+                outcome.is_err() || got.len() >= count
             });
             outcome?;
         }
@@ -107,7 +116,7 @@ impl Ears {
         for (ear, mut got) in self.0.iter().zip(heard) {
             got.extend(ear.now()?);
             got.sort();
-            let wanted = if hears(ear) { ear.wanted(frames) } else { Vec::new() };
+            let wanted = wanted(ear);
             ensure!(got == wanted, "{} hears {}, not {}", ear.name, brief(&got), brief(&wanted));
         }
         Ok(())

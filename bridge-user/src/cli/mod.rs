@@ -24,6 +24,7 @@ mod table;
 mod tap;
 mod top;
 mod trace;
+mod vlan;
 mod which;
 
 use std::{io, process::ExitCode};
@@ -74,6 +75,9 @@ pub enum Verb {
     /// Show or change who is where
     #[command(subcommand)]
     Fdb(fdb::FdbVerb),
+    /// Show or change who is in which VLAN
+    #[command(subcommand)]
+    Vlan(vlan::VlanVerb),
     /// Show what was counted for each port
     Stats(stats::StatsArgs),
     /// Print events as they happen
@@ -130,6 +134,7 @@ impl Cli {
             Verb::Port(verb) => port::run(common, verb),
             Verb::Tap(verb) => tap::run(common, verb),
             Verb::Fdb(verb) => fdb::run(common, verb),
+            Verb::Vlan(verb) => vlan::run(common, verb),
             Verb::Stats(args) => stats::run(common, &args),
             Verb::Monitor => monitor::run(common),
             Verb::Capture(args) => capture::run(common, &args),
@@ -168,6 +173,8 @@ mod tests {
         for words in [
             vec!["xbr", "fdb", "del", "52:54:00"],
             vec!["xbr", "fdb", "show", "--vlan", "4095"],
+            vec!["xbr", "vlan", "add", "dev", "vm1", "--vid", "4095"],
+            vec!["xbr", "vlan", "filtering", "maybe"],
             vec!["xbr", "port", "add", "abcdefghijklmnop"],
             vec!["xbr", "--bridge", "a.b", "show"],
             vec!["xbr", "nonsense"],

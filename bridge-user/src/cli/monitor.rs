@@ -5,7 +5,7 @@ use crate::{
     Result,
     control::{
         Event, Reply, Request, client,
-        protocol::{PortEvent, StationEvent},
+        protocol::{PortEvent, StationEvent, VlanEvent},
     },
 };
 
@@ -45,6 +45,9 @@ fn text(event: &Event) -> String {
         Event::PortDown(port) => format!("port down {}", device(port)),
         Event::PortRefused(port) => format!("port refused {}", device(port)),
         Event::PortChanged(port) => format!("port changed {}", device(port)),
+        Event::VlanAdded(vlan) => format!("vlan added {}", part(vlan)),
+        Event::VlanDeleted(vlan) => format!("vlan deleted {}", part(vlan)),
+        Event::VlanFiltering { on } => format!("vlan filtering {}", if *on { "on" } else { "off" }),
         Event::Lost { count } => format!("lost {count} events"),
     }
 }
@@ -58,6 +61,11 @@ fn place(station: &StationEvent) -> String {
         text += &format!(" from {from}");
     }
     text
+}
+
+fn part(vlan: &VlanEvent) -> String {
+    let words = [format!("{} dev {}", vlan.vlan, vlan.ifname)].into_iter().chain(vlan.flags.iter().cloned());
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn device(port: &PortEvent) -> String {
@@ -85,6 +93,17 @@ mod tests {
             Event::RefusedStatic(StationEvent { vlan: None, ..station }),
             Event::PortDown(port("no carrier")),
             Event::PortUp(port("")),
+            Event::VlanAdded(VlanEvent {
+                ifname: "vm1".into(),
+                vlan: "10".parse().unwrap(),
+                flags: vec!["PVID".into(), "Egress Untagged".into()],
+            }),
+            Event::VlanDeleted(VlanEvent {
+                ifname: "host".into(),
+                vlan: "20-30".parse().unwrap(),
+                flags: Vec::new(),
+            }),
+            Event::VlanFiltering { on: true },
             Event::Lost { count: 3 },
         ];
         insta::assert_snapshot!(events.iter().map(text).collect::<Vec<_>>().join("\n"), @r"
@@ -92,6 +111,9 @@ mod tests {
         refused 52:54:00:75:dd:1a dev vm2 from vm1: static elsewhere
         port down vm1 (no carrier)
         port up vm1
+        vlan added 10 dev vm1 PVID Egress Untagged
+        vlan deleted 20-30 dev host
+        vlan filtering on
         lost 3 events
         ");
     }

@@ -59,6 +59,9 @@ pub struct RunArgs {
     /// The most stations, 1 to 16777216 [default: 65536]
     #[arg(long, value_name = "N")]
     pub fdb_max: Option<FdbMax>,
+    /// Filter VLANs; ports without VLANs of their own are in VLAN 1, untagged
+    #[arg(long)]
+    pub vlan_filtering: bool,
     /// Serve Prometheus metrics there, such as 127.0.0.1:9473; off unless given
     #[arg(long, value_name = "ADDR:PORT")]
     pub metrics: Option<SocketAddr>,
@@ -140,6 +143,9 @@ impl RunArgs {
         if let Some(max) = self.fdb_max.or(file.fdb_max) {
             settings.fdb_max = max.stations();
         }
+        settings.vlan_filtering = self.vlan_filtering.then_some(true).or(file.vlan_filtering);
+        settings.uplink_vlan = file.uplink_vlan.clone().map(|vlans| vlans.0);
+        settings.host_vlan = file.host_vlan.clone().map(|vlans| vlans.0);
         settings.metrics = self.metrics.or(file.metrics);
         settings.keep = self.keep || file.keep.unwrap_or(false);
         settings.log = self.log.or(file.log);
@@ -165,11 +171,13 @@ impl RunArgs {
         for tap in taps {
             let hook = tap.hook.unwrap_or_default();
             let (ifname, policy) = (tap.name.clone(), tap.policy.clone());
-            settings.push(PortSettings { ifname, hook, tap: Some(self.tap(tap, file)?), policy });
+            let vlan = tap.vlan.clone().map(|vlans| vlans.0);
+            settings.push(PortSettings { ifname, hook, tap: Some(self.tap(tap, file)?), policy, vlan });
         }
         let port = |port: PortEntry| {
             let hook = port.hook.unwrap_or_default();
-            PortSettings { ifname: port.name, hook, tap: None, policy: port.policy }
+            let vlan = port.vlan.map(|vlans| vlans.0);
+            PortSettings { ifname: port.name, hook, tap: None, policy: port.policy, vlan }
         };
         settings.extend(ports.into_iter().map(port));
         Ok(settings)
@@ -206,6 +214,7 @@ impl From<LabArgs> for crate::settings::Lab {
 mod tests {
     use super::*;
     use crate::{cli::Cli, cli::Verb, control::protocol::HookChoice};
+    use bridge_common::PortId;
     use clap::Parser as _;
 
     fn settings(words: &str, file: &str) -> Result<Settings, Refusal> {
@@ -241,6 +250,21 @@ mod tests {
         let with_flags = settings("--bridge c --uplink eth1 --tap vm3 --ageing-time 8", file).unwrap();
         assert_eq!((with_flags.bridge.as_str(), with_flags.ageing_time), ("c", 8));
         assert_eq!((with_flags.uplink.as_str(), with_flags.ports.len()), ("eth1", 1));
+    }
+
+    #[test]
+    fn the_first_vlan_of_a_file_turns_filtering_on() {
+        let wants = |words, file| settings(words, file).unwrap().wants_vlan_filtering();
+        assert_eq!(wants("--uplink eth0", ""), None, "as it was");
+        assert_eq!(wants("--uplink eth0 --vlan-filtering", "vlan-filtering = false"), Some(true));
+        let file =
+            "uplink = \"eth0\"\nport = [{ name = \"veth1\", vlan = [\"10 pvid untagged\", \"20-30\"] }]\n";
+        assert_eq!(wants("", file), Some(true));
+        assert_eq!(wants("", &format!("vlan-filtering = false\n{file}")), Some(false));
+        let settings = settings("--tap vm1", &format!("host-vlan = \"7\"\n{file}")).unwrap();
+        let of = |id, name| settings.vlans_of(PortId(id), name).map(|vlans| vlans.len());
+        assert_eq!((of(0, "host"), of(1, "eth0")), (Some(1), None));
+        assert_eq!((of(2, "vm1"), of(3, "veth1")), (None, Some(2)));
     }
 
     #[test]

@@ -21,6 +21,8 @@ struct Row {
     ageing_time: u64,
     /// The most stations.
     fdb_max: u32,
+    /// Whether VLANs are filtered: 1 or 0, as in `ip -d -j link`.
+    vlan_filtering: u8,
 }
 
 /// Prints them. Without `--bridge` all of this network namespace, which may be none.
@@ -48,6 +50,7 @@ fn row(bridge: &str, config: &Config, mut names: Vec<(PortId, String)>, fdb_max:
         ports: names.into_iter().map(|(_, name)| name).collect(),
         ageing_time: config.ageing / 1_000_000_000,
         fdb_max,
+        vlan_filtering: u8::from(config.filters_vlans()),
     }
 }
 
@@ -93,6 +96,6 @@ mod tests {
 
     #[test]
     fn json_has_everything() {
-        insta::assert_snapshot!(output::json(&rows()).unwrap(), @r#"[{"ifname":"xbr0","id":"8000.525400123456","uplink":"eth0","ports":["vm1","veth1"],"ageing_time":300,"fdb_max":65536}]"#);
+        insta::assert_snapshot!(output::json(&rows()).unwrap(), @r#"[{"ifname":"xbr0","id":"8000.525400123456","uplink":"eth0","ports":["vm1","veth1"],"ageing_time":300,"fdb_max":65536,"vlan_filtering":0}]"#);
     }
 }

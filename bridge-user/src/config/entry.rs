@@ -12,6 +12,7 @@ use crate::{
     link::InterfaceName,
     policy::{PortOptions, with_port_options},
     settings::{Mtu, Owner},
+    vlan::PortVlan,
 };
 
 /// A TAP to make. What is `None` is as the file's general keys have it.
@@ -31,6 +32,8 @@ pub struct TapEntry {
     pub mtu: Option<Mtu>,
     /// What it is allowed.
     pub policy: PortOptions,
+    /// Its VLANs.
+    pub vlan: Option<OneOrMany<PortVlan>>,
 }
 
 /// A device to attach.
@@ -42,6 +45,8 @@ pub struct PortEntry {
     pub hook: Option<HookChoice>,
     /// What it is allowed.
     pub policy: PortOptions,
+    /// Its VLANs.
+    pub vlan: Option<OneOrMany<PortVlan>>,
 }
 
 /// A table with keys of its own and one for each policy option. (Serde's `flatten` forgets which keys there are, and
@@ -69,19 +74,29 @@ macro_rules! table {
 }
 with_port_options!(table {
     TapTable for TapEntry: hook: HookChoice, owner: Owner, multi_queue: bool, no_vnet_hdr: bool, mtu: Mtu,
+    vlan: OneOrMany<PortVlan>,
 });
-with_port_options!(table { PortTable for PortEntry: hook: HookChoice, });
+with_port_options!(table { PortTable for PortEntry: hook: HookChoice, vlan: OneOrMany<PortVlan>, });
 
 impl From<InterfaceName> for TapEntry {
     fn from(name: InterfaceName) -> Self {
         let policy = PortOptions::default();
-        Self { name, hook: None, owner: None, multi_queue: None, no_vnet_hdr: None, mtu: None, policy }
+        Self {
+            name,
+            hook: None,
+            owner: None,
+            multi_queue: None,
+            no_vnet_hdr: None,
+            mtu: None,
+            vlan: None,
+            policy,
+        }
     }
 }
 
 impl From<InterfaceName> for PortEntry {
     fn from(name: InterfaceName) -> Self {
-        Self { name, hook: None, policy: PortOptions::default() }
+        Self { name, hook: None, vlan: None, policy: PortOptions::default() }
     }
 }
 

@@ -14,6 +14,9 @@
 //! ageing-time = 300
 //! flap = "5/60"
 //! fdb-max = 65536
+//! vlan-filtering = true                 # also turned on by what follows
+//! uplink-vlan = ["1 pvid untagged", "10", "20-30"]
+//! host-vlan = "1 pvid untagged"         # the host itself
 //! metrics = "127.0.0.1:9473"
 //! keep = false
 //! log = "info"
@@ -34,6 +37,7 @@
 //! bpdu-guard = "shut"
 //! storm = "broadcast=100pps"
 //! rate = "500mbit,burst=256k"
+//! vlan = ["10 pvid untagged", "20-30"]
 //! ```
 //!
 //! A flag that is given replaces the file's value of the same name, lists as a whole; a switch can only be
@@ -53,6 +57,7 @@ use crate::{
     error::words,
     link::InterfaceName,
     settings::{FdbMax, Flap, HookRule, Owner, Pattern, Prefer},
+    vlan::PortVlan,
 };
 
 /// What a file says. What it does not say is `None` or empty.
@@ -88,6 +93,12 @@ pub struct File {
     pub flap: Option<Flap>,
     /// The most stations.
     pub fdb_max: Option<FdbMax>,
+    /// Whether VLANs are filtered.
+    pub vlan_filtering: Option<bool>,
+    /// The uplink's VLANs.
+    pub uplink_vlan: Option<OneOrMany<PortVlan>>,
+    /// The host's VLANs.
+    pub host_vlan: Option<OneOrMany<PortVlan>>,
     /// Where `/metrics` is served.
     pub metrics: Option<SocketAddr>,
     /// At the end, leave everything forwarding.
@@ -163,6 +174,9 @@ mod tests {
         assert_eq!(file.hook.0.len(), 2);
         assert!(file.attach.0[0].matches("xvm7"));
         assert_eq!(file.metrics.unwrap().port(), 9473);
+        assert_eq!(file.uplink_vlan.unwrap().0.len(), 3);
+        assert_eq!(file.host_vlan.unwrap().0[0].to_string(), "1 pvid untagged");
+        assert_eq!(file.tap.0[0].vlan.as_ref().unwrap().0.len(), 2);
     }
 
     #[test]
@@ -176,6 +190,8 @@ mod tests {
         insta::assert_snapshot!(why("tap = [\"vm1\", { name = \"vm2\", mtu = 1 }]"), @"x.toml, line 1, key mtu: an MTU is 68 to 65521 bytes");
         insta::assert_snapshot!(why("[[tap]]\nname = \"vm1\"\nqueues = 4\n"), @"x.toml, line 3, key queues: unknown field `queues`, expected one of `name`, `hook`, `owner`, `multi-queue`, `no-vnet-hdr`, `mtu`, `learning`, `flood`, `mcast-flood`, `bcast-flood`, `hairpin`, `isolated`, `locked`, `max-macs`, `mac`, `ip`, `no-dhcp-server`, `no-ra`, `bpdu-guard`, `storm`, `rate`, `rate-in`, `rate-out`");
         insta::assert_snapshot!(why("[[tap]]\nhook = \"tc\"\n"), @"x.toml, line 1: missing field `name`");
+        insta::assert_snapshot!(why("uplink-vlan = [\"10\", \"4095\"]"), @r#"x.toml, line 1, key uplink-vlan: "4095" is no VLAN: write a number from 1 to 4094, or several as in 20-30"#);
+        insta::assert_snapshot!(why("tap = [{ name = \"vm1\", vlan = \"20-30 pvid\" }]"), @"x.toml, line 1, key vlan: a port has one PVID, and 20-30 are several VLANs");
         insta::assert_snapshot!(why("keep = maybe"), @"x.toml, line 1, key keep: string values must be quoted, expected literal string");
         insta::assert_snapshot!(why("uplink = \"a\"\nuplink = \"b\""), @"x.toml, line 2, key uplink: duplicate key");
         insta::assert_snapshot!(why("metrics = \"9473\""), @"x.toml, line 1, key metrics: invalid socket address syntax");

@@ -7,7 +7,11 @@
 use serde::{Deserialize, Serialize};
 
 pub use super::loan::Loan;
-use crate::{link::InterfaceName, policy::PortOptions};
+use crate::{
+    link::InterfaceName,
+    policy::PortOptions,
+    vlan::{PortVlan, Vids},
+};
 
 /// The version of this protocol. Both sides refuse another one.
 pub const VERSION: u32 = 1;
@@ -123,20 +127,23 @@ pub enum Request {
     },
     /// Attach a TAP that the bridge helper has made, until its guest ends. All that a user other than root can ask for.
     Lend(Loan),
-    /// Write a static station.
+    /// Write a static station, or a sticky one.
     FdbAdd {
         /// Its address, as text.
         mac: String,
-        /// Its VLAN, 0 for untagged.
+        /// Its VLAN; 0 for every VLAN of its port, and for none where VLANs are not filtered.
         vlan: u16,
         /// The port it is behind; `host` for the host.
         ifname: String,
+        /// It ages, and does not move; otherwise it does neither.
+        #[serde(default)]
+        sticky: bool,
     },
     /// Delete a station, learned or static.
     FdbDel {
         /// Its address, as text.
         mac: String,
-        /// Its VLAN.
+        /// Its VLAN; 0 for any, and for none where VLANs are not filtered.
         vlan: u16,
         /// Only if it is behind this port.
         ifname: Option<String>,
@@ -147,6 +154,25 @@ pub enum Request {
         ifname: Option<String>,
         /// Only those of this VLAN.
         vlan: Option<u16>,
+    },
+    /// Put a port into VLANs; the first of a bridge turns filtering on.
+    VlanAdd {
+        /// The port; `host` for the host.
+        ifname: String,
+        /// Which, and its part in them.
+        vlan: PortVlan,
+    },
+    /// Take a port out of VLANs.
+    VlanDel {
+        /// The port; `host` for the host.
+        ifname: String,
+        /// Which.
+        vids: Vids,
+    },
+    /// Turn VLAN filtering on or off.
+    VlanFiltering {
+        /// On.
+        on: bool,
     },
     /// Send events as they happen.
     Monitor,
@@ -213,6 +239,15 @@ pub enum Event {
     PortRefused(PortEvent),
     /// Something about a port's device changed; the detail says what.
     PortChanged(PortEvent),
+    /// A port is in VLANs, or has another part in them.
+    VlanAdded(VlanEvent),
+    /// A port is in VLANs no more.
+    VlanDeleted(VlanEvent),
+    /// VLAN filtering was turned on or off.
+    VlanFiltering {
+        /// On.
+        on: bool,
+    },
     /// More happened than was passed on.
     Lost {
         /// How many events.
@@ -243,4 +278,16 @@ pub struct PortEvent {
     /// In plain words.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
+}
+
+/// A port's part in VLANs, in an event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VlanEvent {
+    /// The port; `host` for the host.
+    pub ifname: String,
+    /// Which VLANs, as `10` or `20-30`.
+    pub vlan: Vids,
+    /// `PVID` and `Egress Untagged`, as in `bridge -j vlan`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<String>,
 }

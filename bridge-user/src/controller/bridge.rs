@@ -111,6 +111,10 @@ impl Bridge {
         self.hands.tables.set_bridge(BridgeRecord { namespace: namespace::cookie()? })?;
         self.configure(mac)?;
         if fresh {
+            if let Some(on) = self.settings.wants_vlan_filtering() {
+                // Before the first port, which then is in its VLANs and in no other from its first frame on.
+                self.set_vlan_filtering(on)?;
+            }
             self.take_in_uplink(uplink)?;
         } else {
             self.adopt(uplink)?;
@@ -118,6 +122,7 @@ impl Bridge {
         for port in self.settings.ports.clone() {
             self.take_in_configured(&port)?;
         }
+        self.apply_vlan_settings()?;
         self.choose_hooks()?;
         if let Some(programs) = &mut self.hands.programs {
             programs.settle()?;

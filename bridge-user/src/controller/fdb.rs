@@ -1,9 +1,9 @@
-//! What the kernel reports of stations, and what operators write about them.
+//! What the kernel reports of stations, and what operators delete of them.
 
 use bridge_common::{FdbEntry, FdbEvent, FdbEventKind, FdbKey, Mac, PortId, fdb::FdbFlags};
 
 use super::Bridge;
-use crate::{Refusal, Result, clock, control::Event, datapath::Station};
+use crate::{Refusal, Result, control::Event, datapath::Station};
 
 impl Bridge {
     /// Does what the kernel's events ask for, and passes them on.
@@ -35,56 +35,20 @@ impl Bridge {
         }
     }
 
-    /// Writes a static station.
-    pub(super) fn fdb_add(&mut self, mac: &str, vlan: u16, ifname: &str) -> Result<()> {
-        let key = station_key(mac, vlan)?;
-        if key.mac == self.hands.tables.config()?.uplink_mac {
-            return Err(Refusal::new(
-                format!("{mac} is the uplink's own address, which is permanent"),
-                "the host is reached by it in every VLAN; write another station",
-            )
-            .into());
-        }
-        let port = self.port_or_host(ifname)?;
-        let entry = FdbEntry::new(port, FdbFlags::STATIC, clock::monotonic());
-        let before = self.hands.tables.station(&key)?;
-        match self.hands.tables.set_station(&Station { key, entry }) {
-            Err(_) if self.is_full(&key)? => {
-                let max = self.hands.tables.fdb_max();
-                let hint = "flush some with xbr fdb flush, or start anew with a larger --fdb-max";
-                Err(Refusal::new(
-                    format!("the table is full: it has all {max} stations that it can hold"),
-                    hint,
-                )
-                .into())
-            }
-            outcome => {
-                outcome?;
-                // A learned one that became static counts against no quota any more.
-                let learned = before.filter(|before| !before.is_static());
-                Ok(learned.map_or(Ok(()), |before| self.hands.tables.count_forgotten(before.port(), 1))?)
-            }
-        }
-    }
-
-    /// Whether a station that is not there yet finds no room.
-    fn is_full(&self, key: &FdbKey) -> Result<bool> {
-        let tables = &self.hands.tables;
-        Ok(tables.station(key)?.is_none() && tables.stations()?.len() >= tables.fdb_max() as usize)
-    }
-
-    /// Deletes a station, learned or static.
+    /// Deletes a station, learned or static. `vlan` 0 is, on a bridge that filters, every VLAN.
     pub(super) fn fdb_del(&mut self, mac: &str, vlan: u16, ifname: Option<&str>) -> Result<()> {
         let key = station_key(mac, vlan)?;
         let port = ifname.map(|name| self.port_or_host(name)).transpose()?;
-        let found = self.hands.tables.station(&key)?;
-        match found {
-            Some(entry) if port.is_none_or(|port| port == entry.port()) => {
-                self.delete_where(|row| row.key == key)?;
-                Ok(())
-            }
-            _ => Err(Refusal::new(format!("there is no station {mac}"), "xbr fdb show lists them").into()),
+        let filters = self.filters_vlans()?;
+        let count = self.delete_where(|row| {
+            row.key.mac == key.mac
+                && (row.key.vlan == key.vlan || filters && vlan == 0)
+                && port.is_none_or(|port| port == row.entry.port())
+        })?;
+        if count == 0 {
+            return Err(Refusal::new(format!("there is no station {mac}"), "xbr fdb show lists them").into());
         }
+        self.settle_static(filters)
     }
 
     /// Deletes learned stations and says how many.
@@ -97,6 +61,7 @@ impl Bridge {
         })
     }
 
+    /// A port by name, the host included.
     pub(super) fn port_or_host(&self, ifname: &str) -> Result<PortId> {
         if ifname == "host" {
             return Ok(PortId::HOST);
@@ -111,7 +76,7 @@ impl Bridge {
     }
 }
 
-fn station_key(mac: &str, vlan: u16) -> Result<FdbKey> {
+pub(super) fn station_key(mac: &str, vlan: u16) -> Result<FdbKey> {
     let parsed: Mac =
         mac.parse().map_err(|error| Refusal { message: format!("{mac:?} is {error}"), hint: None })?;
     if !parsed.is_station() {

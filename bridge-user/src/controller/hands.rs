@@ -151,15 +151,21 @@ impl Hands {
         Ok(())
     }
 
-    /// Forgets a port and every station behind it. What it was allowed stays: a device whose return failed may be tried again.
+    /// Forgets a port and every station behind it. What it was allowed stays, VLANs included: a device whose return failed may be tried again.
     pub(super) fn forget(&mut self, id: PortId) -> Result<()> {
         self.flush(id)?;
         Ok(self.tables.set_record(id, PortRecord::default())?)
     }
 
+    /// Begins with a number that no port has.
+    pub(super) fn begin(&mut self, id: PortId) -> Result<()> {
+        self.tables.clear_rules(id)?;
+        Ok(self.tables.clear_counters(id)?)
+    }
+
     /// Deletes every station behind a port, static ones included.
     pub fn flush(&mut self, id: PortId) -> Result<()> {
-        let mut stations = self.tables.stations()?;
+        let mut stations = self.tables.entries()?;
         stations.retain(|row| row.entry.port() == id);
         Ok(self.tables.forget_stations(&stations)?)
     }

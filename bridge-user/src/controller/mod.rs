@@ -23,8 +23,10 @@ mod ports;
 mod requests;
 mod run;
 mod server;
+mod static_stations;
 mod sweep;
 mod transient;
+mod vlans;
 
 pub use bridge::Bridge;
 pub use bypass::found;

@@ -41,13 +41,13 @@ impl Bridge {
         let before = self.hands.tables.rules(id)?;
         let after = policy::apply(id, before.clone(), options)?;
         if after != before {
-            self.check_room(&before, &after)?;
+            self.check_sources(&before, &after)?;
             self.hands.tables.set_rules(id, &after, self.device_facts(id))?;
         }
         Ok(())
     }
 
-    fn check_room(&self, before: &Rules, after: &Rules) -> Result<()> {
+    fn check_sources(&self, before: &Rules, after: &Rules) -> Result<()> {
         let all = self.hands.tables.sources()?.len() - before.sources.len() + after.sources.len();
         if all <= MAX_SOURCES as usize {
             return Ok(());
@@ -57,9 +57,8 @@ impl Bridge {
         Err(Refusal::new(message, "list fewer, or take ports' lists off with mac off and ip off").into())
     }
 
-    /// What a new port is allowed, before its device brings anything in.
+    /// What a new port is allowed, which was allowed nothing yet, before its device brings anything in.
     pub(super) fn begin_policy(&mut self, id: PortId, is_tap: bool, options: &PortOptions) -> Result<()> {
-        self.hands.tables.clear_rules(id)?;
         if is_tap {
             self.set_options(id, &PortOptions::of_tap())?;
         }

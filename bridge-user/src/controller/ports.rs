@@ -16,6 +16,7 @@ use crate::{
     plan::{steps::Member, validate},
     policy::PortOptions,
     settings::PortSettings,
+    snapshot::HOST,
 };
 
 /// The recorded form of a choice.
@@ -113,7 +114,7 @@ impl Bridge {
         }
         self.check_bypass(name, None, hook, origin)?;
         let id = self.free_number()?;
-        self.hands.tables.clear_counters(id)?;
+        self.hands.begin(id)?;
         self.begin_policy(id, true, policy)?;
         self.make_tap(id, name, hook, options, origin)
     }
@@ -201,7 +202,7 @@ impl Bridge {
     ) -> Result<()> {
         let ipv6_disabled = sysctl::ipv6_disabled(&link.name)?;
         let id = self.free_number()?;
-        self.hands.tables.clear_counters(id)?;
+        self.hands.begin(id)?;
         self.begin_policy(id, link.is_tap(), policy)?;
         self.take_in(Member::new(id, link, origin, recorded(hook), ipv6_disabled))
     }
@@ -211,6 +212,10 @@ impl Bridge {
         let chosen = self.choice_for(&member)?;
         member.guard = chosen.guard;
         self.hands.plan_clsact(&mut member)?;
+        self.give_vlans(id, member.name.as_str())?;
+        if id == PortId::UPLINK {
+            self.give_vlans(PortId::HOST, HOST)?;
+        }
         self.hands.perform(member.steps())?;
         self.look_up(&mut member)?;
         self.members.insert(id, member);

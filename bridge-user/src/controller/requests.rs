@@ -66,12 +66,15 @@ impl Bridge {
                 self.choose_hooks()?;
             }
             Request::Lend(loan) => self.lend(&loan)?,
-            Request::FdbAdd { mac, vlan, ifname } => self.fdb_add(&mac, vlan, &ifname)?,
+            Request::FdbAdd { mac, vlan, ifname, sticky } => self.fdb_add(&mac, vlan, &ifname, sticky)?,
             Request::FdbDel { mac, vlan, ifname } => self.fdb_del(&mac, vlan, ifname.as_deref())?,
             Request::FdbFlush { ifname, vlan } => {
                 let count = self.fdb_flush(ifname.as_deref(), vlan)?;
                 return Ok(vec![format!("{count} stations deleted")]);
             }
+            Request::VlanAdd { ifname, vlan } => self.vlan_add(&ifname, &vlan)?,
+            Request::VlanDel { ifname, vids } => self.vlan_del(&ifname, vids)?,
+            Request::VlanFiltering { on } => self.set_vlan_filtering(on)?,
             Request::Capture(options) => self.begin_capture(&options)?,
             Request::Monitor | Request::Down => {}
         }

@@ -16,7 +16,7 @@ use bridge_common::{
 use super::{
     PinDir, Rules, Station, Tables, batch,
     error::{Error, Result, words},
-    layout,
+    layout, vlans,
 };
 use std::os::fd::AsFd as _;
 
@@ -29,12 +29,14 @@ pub fn over(pins: &PinDir, object: &[u8], tables: &mut Tables) -> Result<()> {
     if let Some(bridge) = old.array::<BridgeRecord>(maps::BRIDGE)? {
         tables.set_bridge(get(&bridge, maps::BRIDGE, 0)?)?;
     }
+    carry_vlans(&old, tables)?;
     let (records, ports) = (old.array::<PortRecord>(maps::RECORDS)?, old.array::<Port>(maps::PORTS)?);
     if let (Some(records), Some(ports)) = (records, ports) {
         for id in (0..MAX_PORTS).map(|index| PortId(index as u16)) {
             let (record, port) =
                 (get(&records, maps::RECORDS, id.index())?, get(&ports, maps::PORTS, id.index())?);
-            tables.set_port(id, port)?;
+            // A word's policy lies in another map, which may have been carried over or not.
+            tables.set_facts(id, port)?;
             if !record.name().is_empty() {
                 tables.set_record(id, record)?;
                 tables.set_port_of(port.ifindex, Some(id))?;
@@ -43,6 +45,17 @@ pub fn over(pins: &PinDir, object: &[u8], tables: &mut Tables) -> Result<()> {
     }
     carry_policies(&old, tables)?;
     carry_stations(&old, tables)
+}
+
+/// Before ports and their words: a port without its VLANs would be cut off.
+fn carry_vlans(old: &Old<'_>, tables: &mut Tables) -> Result<()> {
+    let Some(vlans) = old.open(maps::VLANS)? else { return Ok(()) };
+    for (vid, vlan) in vlans::with_members(&vlans)? {
+        for id in (0..MAX_PORTS).map(|index| PortId(index as u16)).filter(|id| vlan.members.has(*id)) {
+            tables.vlans_mut().set_part(vid, id, vlan.membership(id))?;
+        }
+    }
+    Ok(())
 }
 
 /// What ports are allowed. How many stations count against their quotas is counted at the adoption.

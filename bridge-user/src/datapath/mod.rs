@@ -22,6 +22,7 @@ mod tables;
 mod test_run;
 #[cfg(feature = "lab")]
 mod verified;
+mod vlans;
 mod way;
 
 #[cfg(feature = "lab")]
@@ -39,4 +40,5 @@ pub use tables::{Station, Tables};
 pub use test_run::Context;
 #[cfg(feature = "lab")]
 pub use verified::{Frame as StackFrame, Verified, frames as stack_frames};
+pub use vlans::VlanTables;
 pub use way::Way;

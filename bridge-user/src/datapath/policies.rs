@@ -113,7 +113,7 @@ impl Tables {
             let policy = Policy { flags: shared, stopped, ..before.policy };
             self.set_port(id, Port { flags: word(device.flags, &policy), ..device })?;
         }
-        self.set_policy(id, rules.policy)?;
+        self.write_policy(id, rules.policy)?;
         if let Some(device) = device {
             self.set_facts(id, device)?;
         }
@@ -123,9 +123,32 @@ impl Tables {
         Ok(())
     }
 
-    /// Allows a port nothing out of the ordinary and forgets what it has used: for a new port of an old number, which has no
-    /// stations.
+    /// Writes a port's policy, without the addresses, and then its word.
+    pub fn set_policy(&mut self, id: PortId, policy: Policy) -> Result<()> {
+        self.write_policy(id, policy.settled())?;
+        let port = self.port(id)?;
+        self.set_facts(id, port)
+    }
+
+    /// Writes stations that are not learned, and counts what they take the place of, and themselves if they age.
+    pub fn set_fixed_stations(&mut self, stations: &[Station]) -> Result<()> {
+        for station in stations {
+            let before = self.station(&station.key)?.filter(|before| !before.is_static());
+            self.set_station(station)?;
+            if let Some(before) = before {
+                self.count_forgotten(before.port(), 1)?;
+            }
+            if !station.entry.is_static() {
+                self.count_forgotten(station.entry.port(), 1_u64.wrapping_neg())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Allows a port nothing out of the ordinary, in no VLAN, and forgets what it has used: for a new port of an old number, which
+    /// has no stations.
     pub fn clear_rules(&mut self, id: PortId) -> Result<()> {
+        self.vlans_mut().leave_all(id)?;
         self.set_rules(id, &Rules::default(), None)?;
         let learned = self.learned(id)?;
         self.set_forgotten(id, learned)?;
@@ -133,7 +156,7 @@ impl Tables {
         maps.meters.set(id.index(), Levels::default(), 0).map_err(|error| write_error(METERS, error))
     }
 
-    fn set_policy(&mut self, id: PortId, policy: Policy) -> Result<()> {
+    fn write_policy(&mut self, id: PortId, policy: Policy) -> Result<()> {
         let Some(maps) = &mut self.policy_maps else { return Ok(()) };
         maps.policies.set(id.index(), policy, 0).map_err(|error| write_error(POLICIES, error))
     }

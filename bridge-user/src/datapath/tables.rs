@@ -7,10 +7,11 @@ use bridge_common::{
     Config, FdbEntry, FdbKey, Port, PortCounters, PortId, maps,
     port::MAX_PORTS,
     record::{BridgeRecord, PortRecord},
+    vlan::ANY_VLAN,
 };
 
 use super::{
-    PinDir, batch,
+    PinDir, VlanTables, batch,
     error::{Error, Result, words},
     layout,
     policies::PolicyMaps,
@@ -39,6 +40,7 @@ pub struct Tables {
     port_of: HashMap<MapData, u32, u32>,
     devices: DevMap<MapData>,
     pub(super) policy_maps: Option<PolicyMaps>,
+    vlans: VlanTables,
     fdb_max: u32,
 }
 
@@ -57,6 +59,7 @@ impl Tables {
 
     /// Opens tables whose shapes are known to be right.
     pub(super) fn open_at(pin: impl Fn(&str) -> std::path::PathBuf) -> Result<Self> {
+        let pin = &pin;
         let data = |map: &'static str| {
             MapData::from_pin(pin(map)).map_err(|error| Error::OpenMap { map, reason: words(&error) })
         };
@@ -72,6 +75,7 @@ impl Tables {
             port_of: typed(maps::PORT_OF, data(maps::PORT_OF)?)?,
             devices: typed(maps::DEVICES, data(maps::DEVICES)?)?,
             policy_maps: pin(maps::POLICIES).exists().then(|| PolicyMaps::open(data)).transpose()?,
+            vlans: VlanTables::open_at(pin)?,
             fdb_max,
         })
     }
@@ -109,6 +113,16 @@ impl Tables {
     /// Writes the facts of a port.
     pub fn set_port(&mut self, id: PortId, port: Port) -> Result<()> {
         self.ports.set(id.index(), port, 0).map_err(|error| write_error(maps::PORTS, error))
+    }
+
+    /// The VLANs.
+    pub fn vlans(&self) -> &VlanTables {
+        &self.vlans
+    }
+
+    /// The VLANs, to be changed.
+    pub fn vlans_mut(&mut self) -> &mut VlanTables {
+        &mut self.vlans
     }
 
     /// What the controller wrote down about a port.
@@ -171,8 +185,16 @@ impl Tables {
         self.counters.set(id.index(), shares, 0).map_err(error)
     }
 
-    /// Every entry of the FDB, expired ones included, in no order.
+    /// Every station of the FDB, expired ones included, in no order.
     pub fn stations(&self) -> Result<Vec<Station>> {
+        let mut rows = self.entries()?;
+        // Those say again what a static station's own entry says.
+        rows.retain(|row| row.key.vlan != ANY_VLAN);
+        Ok(rows)
+    }
+
+    /// Every entry of the FDB, those of [`ANY_VLAN`] included, which are no stations.
+    pub fn entries(&self) -> Result<Vec<Station>> {
         let rows = batch::read::<FdbKey, FdbEntry>(self.fdb_data.fd().as_fd())
             .map_err(|error| Error::ReadMap { map: maps::FDB, reason: error.to_string() })?;
         Ok(rows.into_iter().map(|(key, entry)| Station { key, entry }).collect())

@@ -4,7 +4,7 @@ mod serve;
 
 use std::fmt;
 
-use bridge_common::{DropReason, PortCounters, PortId, SlowReason};
+use bridge_common::{DropReason, PortCounters, PortId, SlowReason, vlan::VlanCounters};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric as _, prometheus_text},
@@ -43,6 +43,7 @@ impl Collector for Bridge {
         self.losses(&mut encoder)?;
         self.stations(&mut encoder)?;
         self.policy(&mut encoder)?;
+        self.vlans(&mut encoder)?;
         self.state(&mut encoder)
     }
 }
@@ -123,6 +124,24 @@ impl Bridge {
             "1 where the operator or a guard has stopped the port, else 0",
             stopped,
         )
+    }
+
+    fn vlans(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        let on = (vec![("bridge", self.0.bridge.as_str())], u64::from(self.0.config.filters_vlans()));
+        gauge(encoder, "vlan_filtering", "1 while VLANs are filtered, else 0", vec![on])?;
+        let names: Vec<String> = self.0.vlans.iter().map(|row| row.vid.to_string()).collect();
+        let each = |value: fn(&VlanCounters) -> u64| {
+            let rows = self.0.vlans.iter().zip(&names);
+            let labels = |vlan| vec![("bridge", self.0.bridge.as_str()), ("vlan", vlan)];
+            rows.map(|(row, name)| (labels(name.as_str()), value(&row.counters))).collect::<Vec<_>>()
+        };
+        let received = "Frames of the VLAN that came in, those dropped later included";
+        let sent = "Frames of the VLAN, and copies, that left";
+        let bytes = Some(Unit::Bytes);
+        counter(encoder, "vlan_receive", received, packets(), each(|counters| counters.rx_packets))?;
+        counter(encoder, "vlan_receive", "Their bytes", bytes.clone(), each(|counters| counters.rx_bytes))?;
+        counter(encoder, "vlan_transmit", sent, packets(), each(|counters| counters.tx_packets))?;
+        counter(encoder, "vlan_transmit", "Their bytes", bytes, each(|counters| counters.tx_bytes))
     }
 
     fn state(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
@@ -213,6 +232,11 @@ mod tests {
         # TYPE xbr_port_stations gauge
         # TYPE xbr_port_stations_max gauge
         # TYPE xbr_port_stopped gauge
+        # TYPE xbr_vlan_filtering gauge
+        # TYPE xbr_vlan_receive_packets_total counter
+        # TYPE xbr_vlan_receive_bytes_total counter
+        # TYPE xbr_vlan_transmit_packets_total counter
+        # TYPE xbr_vlan_transmit_bytes_total counter
         # TYPE xbr_port_up gauge
         # TYPE xbr_events_suppressed_total counter
         # TYPE xbr_events_lost_total counter
@@ -225,7 +249,10 @@ mod tests {
         let busy: Vec<_> = text
             .lines()
             .filter(|line| {
-                line.contains("port=\"vm1\"") || line.contains("permanent") || line.contains("max")
+                line.contains("port=\"vm1\"")
+                    || line.contains("vlan=\"10\"")
+                    || line.contains("permanent")
+                    || line.contains("max")
             })
             .filter(|line| !line.ends_with(" 0"))
             .collect();
@@ -247,6 +274,10 @@ mod tests {
         xbr_fdb_refused_total{bridge="xbr0",port="vm1",reason="full"} 7
         # HELP xbr_port_stations_max The most stations that the port may have, where limited
         # TYPE xbr_port_stations_max gauge
+        xbr_vlan_receive_packets_total{bridge="xbr0",vlan="10"} 7
+        xbr_vlan_receive_bytes_total{bridge="xbr0",vlan="10"} 700
+        xbr_vlan_transmit_packets_total{bridge="xbr0",vlan="10"} 6
+        xbr_vlan_transmit_bytes_total{bridge="xbr0",vlan="10"} 600
         xbr_port_up{bridge="xbr0",port="vm1"} 1
         "#);
     }

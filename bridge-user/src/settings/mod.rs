@@ -17,6 +17,7 @@ use crate::{
     link::InterfaceName,
     policy::{self, PortOptions},
     snapshot::HOST,
+    vlan::PortVlan,
 };
 
 /// The bridge's name where none is given.
@@ -49,6 +50,12 @@ pub struct Settings {
     pub flap: Flap,
     /// The most stations, 1 to 16,777,216.
     pub fdb_max: u32,
+    /// Whether VLANs are filtered; `None` for as it was, which is off in the beginning.
+    pub vlan_filtering: Option<bool>,
+    /// The VLANs of the uplink; `None` for as they were, which is VLAN 1 in the beginning.
+    pub uplink_vlan: Option<Vec<PortVlan>>,
+    /// The same, of the host.
+    pub host_vlan: Option<Vec<PortVlan>>,
     /// Where `/metrics` is served, if at all.
     pub metrics: Option<SocketAddr>,
     /// At the end, leave everything forwarding.
@@ -71,6 +78,8 @@ pub struct PortSettings {
     pub tap: Option<TapOptions>,
     /// What it is allowed; what is not said here stays as it was, or as it is for a new port.
     pub policy: PortOptions,
+    /// Its VLANs; `None` for as they were.
+    pub vlan: Option<Vec<PortVlan>>,
 }
 
 /// What only a lab may change.
@@ -104,6 +113,9 @@ impl Settings {
             ageing_time: DEFAULT_AGEING_TIME,
             flap: Flap::OFF,
             fdb_max: DEFAULT_FDB_MAX,
+            vlan_filtering: None,
+            uplink_vlan: None,
+            host_vlan: None,
             metrics: None,
             keep: false,
             log: None,
@@ -131,6 +143,23 @@ impl Settings {
             *hook.ok_or_else(|| Refusal::new(message(), "name it with --tap or --port too"))? = rule.hook;
         }
         Ok(())
+    }
+
+    /// The VLANs that a port is to have, if these settings speak of them.
+    pub fn vlans_of(&self, id: PortId, ifname: &str) -> Option<&[PortVlan]> {
+        match id {
+            PortId::HOST => self.host_vlan.as_deref(),
+            PortId::UPLINK => self.uplink_vlan.as_deref(),
+            _ => self.ports.iter().find(|port| port.ifname.as_str() == ifname)?.vlan.as_deref(),
+        }
+    }
+
+    /// Whether VLANs are to be filtered, if these settings say so: the first VLAN does.
+    pub fn wants_vlan_filtering(&self) -> Option<bool> {
+        let any = self.uplink_vlan.is_some()
+            || self.host_vlan.is_some()
+            || self.ports.iter().any(|port| port.vlan.is_some());
+        self.vlan_filtering.or(any.then_some(true))
     }
 
     /// Refuses what can be seen to be wrong without a look at the machine.
@@ -175,6 +204,7 @@ mod tests {
             hook: HookChoice::Auto,
             tap: None,
             policy: PortOptions::default(),
+            vlan: None,
         };
         Settings {
             ports: ports.iter().map(port).collect(),

@@ -20,7 +20,7 @@ use crate::{Refusal, Result, clock, control::Request, snapshot};
 pub enum FdbVerb {
     /// List the stations
     Show(ShowArgs),
-    /// Write a static station, which neither ages nor moves
+    /// Write a static station, which neither ages nor moves, or a sticky one, which ages
     Add(AddArgs),
     /// Delete a station, learned or static
     Del(DelArgs),
@@ -51,7 +51,7 @@ pub struct AddArgs {
     mac: Mac,
     #[command(flatten)]
     place: Place,
-    /// The same in the words of bridge(8): dev PORT [vlan VID] [static]
+    /// The same in the words of bridge(8): dev PORT [vlan VID] [static|sticky]
     #[arg(value_name = "WORDS")]
     words: Vec<String>,
 }
@@ -84,7 +84,7 @@ struct Place {
     /// The port; `host` for the host
     #[arg(long, alias = "dev")]
     port: Option<String>,
-    /// The VLAN, 1 to 4094; 0 for untagged
+    /// The VLAN, 1 to 4094; to add or delete without it means every VLAN of the port
     #[arg(long, value_name = "VID", value_parser = words::vlan)]
     vlan: Option<u16>,
 }
@@ -106,11 +106,11 @@ pub fn run(common: &Common, verb: FdbVerb) -> Result<()> {
         FdbVerb::Show(args) => return show(common, args),
         FdbVerb::Add(args) => add(args)?,
         FdbVerb::Del(args) => {
-            let words = Words::parse(args.place, &args.words, false)?;
+            let words = Words::parse(args.place, &args.words, &[])?;
             Request::FdbDel { mac: args.mac.to_string(), vlan: words.vlan.unwrap_or(0), ifname: words.port }
         }
         FdbVerb::Flush(args) => {
-            let words = Words::parse(args.place, &args.words, false)?;
+            let words = Words::parse(args.place, &args.words, &[])?;
             Request::FdbFlush { ifname: words.port, vlan: words.vlan }
         }
     };
@@ -118,18 +118,23 @@ pub fn run(common: &Common, verb: FdbVerb) -> Result<()> {
 }
 
 fn add(args: AddArgs) -> Result<Request, Refusal> {
-    let words = Words::parse(args.place, &args.words, true)?;
+    let words = Words::parse(args.place, &args.words, &["static", "sticky"])?;
     if !args.mac.is_station() {
         let message = format!("{} is no address of one station", args.mac);
         return Err(Refusal::new(message, "a static entry is for a unicast address that is not zero"));
     }
-    let usage = "say which: xbr fdb add MAC dev PORT [vlan VID] [static]";
+    let usage = "say which: xbr fdb add MAC dev PORT [vlan VID] [static|sticky]";
     let port = words.port.ok_or_else(|| Refusal::new("a static entry needs a port", usage))?;
-    Ok(Request::FdbAdd { mac: args.mac.to_string(), vlan: words.vlan.unwrap_or(0), ifname: port })
+    Ok(Request::FdbAdd {
+        mac: args.mac.to_string(),
+        vlan: words.vlan.unwrap_or(0),
+        ifname: port,
+        sticky: words.is_sticky && !words.is_static,
+    })
 }
 
 fn show(common: &Common, args: ShowArgs) -> Result<()> {
-    let words = Words::parse(args.place, &args.words, true)?;
+    let words = Words::parse(args.place, &args.words, &["static"])?;
     let tables = which::bridge(common.bridge.as_ref())?.tables;
     let names = snapshot::names(&tables)?;
     if let Some(port) = &words.port
@@ -161,10 +166,14 @@ mod tests {
     fn a_static_entry_needs_a_station_and_a_port() {
         let mac = "52:54:00:75:dd:1a";
         let request = add_words(mac, &["dev", "vm1", "vlan", "10", "static"]).unwrap();
-        assert_eq!(request, Request::FdbAdd { mac: mac.into(), vlan: 10, ifname: "vm1".into() });
+        let expected = |vlan, sticky| Request::FdbAdd { mac: mac.into(), vlan, ifname: "vm1".into(), sticky };
+        assert_eq!(request, expected(10, false));
+        assert_eq!(add_words(mac, &["dev", "vm1", "sticky"]).unwrap(), expected(0, true));
+        // It does not age either.
+        assert_eq!(add_words(mac, &["dev", "vm1", "sticky", "static"]).unwrap(), expected(0, false));
         insta::assert_snapshot!(add_words(mac, &[]).unwrap_err(), @r"
         a static entry needs a port
-        hint: say which: xbr fdb add MAC dev PORT [vlan VID] [static]
+        hint: say which: xbr fdb add MAC dev PORT [vlan VID] [static|sticky]
         ");
         insta::assert_snapshot!(add_words("01:00:5e:00:00:01", &["dev", "vm1"]).unwrap_err(), @r"
         01:00:5e:00:00:01 is no address of one station

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bridge_common::{Config, Mac, PortId};
+use bridge_common::{Config, FdbFlags, Mac, PortId};
 use serde::Serialize;
 
 use super::State;
@@ -31,8 +31,8 @@ pub struct Row {
     vlan: Option<u16>,
     /// Seconds since it was last heard; up to one second stale, since that is how often it is written.
     used: u64,
-    /// Always empty; `bridge` has it.
-    flags: [String; 0],
+    /// `sticky`, or nothing.
+    flags: Vec<&'static str>,
     /// Empty for a learned station, else `static` or `permanent`.
     state: &'static str,
 }
@@ -51,7 +51,7 @@ pub fn rows(
         ifname: HOST.into(),
         vlan: None,
         used: 0,
-        flags: [],
+        flags: Vec::new(),
         state: "permanent",
     };
     let own = (config.uplink_mac, State::Permanent, own);
@@ -77,7 +77,7 @@ fn row(station: &Station, names: &BTreeMap<PortId, String>, now: u64) -> (Mac, S
         ifname: names.get(&entry.port()).cloned().unwrap_or_else(|| format!("#{}", entry.port().0)),
         vlan: (key.vlan != 0).then_some(key.vlan),
         used: now.saturating_sub(entry.last_seen) / 1_000_000_000,
-        flags: [],
+        flags: entry.flags().has(FdbFlags::STICKY).then_some("sticky").into_iter().collect(),
         state: if entry.is_static() { "static" } else { "" },
     };
     (key.mac, state, row)
@@ -104,6 +104,9 @@ pub fn text(rows: &[Row]) -> String {
         if !row.state.is_empty() {
             text += &format!(" {}", row.state);
         }
+        for flag in &row.flags {
+            text += &format!(" {flag}");
+        }
         text.push('\n');
     }
     text
@@ -113,7 +116,7 @@ pub fn text(rows: &[Row]) -> String {
 mod tests {
     use super::*;
     use crate::{cli::output::json, snapshot::tests::sample};
-    use bridge_common::{FdbEntry, FdbFlags, FdbKey};
+    use bridge_common::{FdbEntry, FdbKey};
 
     const SECOND: u64 = 1_000_000_000;
     const NOW: u64 = 1000 * SECOND;
@@ -134,6 +137,7 @@ mod tests {
             station(0x1c, 0, 2, learned, 301),
             station(0x1d, 0, 2, FdbFlags::STATIC, 900),
             station(0x1e, 0, 77, learned, 1),
+            station(0x1f, 20, 3, FdbFlags::STICKY, 7),
         ];
         let sample = sample();
         let names = sample.ports.into_iter().map(|row| (row.id, row.name)).collect();
@@ -149,6 +153,7 @@ mod tests {
         52:54:00:75:dd:1b dev vm1 vlan 10 used 3s static
         52:54:00:75:dd:1d dev vm1 used 900s static
         52:54:00:75:dd:1e dev #77 used 1s
+        52:54:00:75:dd:1f dev veth1 vlan 20 used 7s sticky
         ");
     }
 

@@ -12,13 +12,15 @@ pub struct Words {
     pub vlan: Option<u16>,
     /// The word `static` was there.
     pub is_static: bool,
+    /// The word `sticky` was there.
+    pub is_sticky: bool,
 }
 
 impl Words {
-    /// Reads words after the flags. `static_too`: the verb knows the word `static`. The word `master`, which
+    /// Reads words after the flags. `kinds`: which of the words `static` and `sticky` the verb knows. The word `master`, which
     /// bridge(8) wants between the two, says nothing here and is passed over.
-    pub fn parse(place: Place, words: &[String], static_too: bool) -> Result<Self, Refusal> {
-        let mut all = Self { port: place.port, vlan: place.vlan, is_static: false };
+    pub fn parse(place: Place, words: &[String], kinds: &[&str]) -> Result<Self, Refusal> {
+        let mut all = Self { port: place.port, vlan: place.vlan, ..Self::default() };
         let mut words = words.iter();
         while let Some(word) = words.next() {
             let mut value = || {
@@ -32,14 +34,13 @@ impl Words {
                     let vlan = vlan(text).map_err(|hint| Refusal::new(format!("{text} is no VLAN"), hint))?;
                     once(&mut all.vlan, vlan, "VLAN")?;
                 }
-                "static" if static_too => all.is_static = true,
+                "static" if kinds.contains(&"static") => all.is_static = true,
+                "sticky" if kinds.contains(&"sticky") => all.is_sticky = true,
                 "master" => {}
                 other => {
-                    let hint = if static_too {
-                        "dev PORT, vlan VID and static are known"
-                    } else {
-                        "dev PORT and vlan VID are known"
-                    };
+                    let known = ["dev PORT", "vlan VID"].iter().chain(kinds).copied().collect::<Vec<_>>();
+                    let (last, first) = known.split_last().unwrap_or((&"dev PORT", &[]));
+                    let hint = format!("{} and {last} are known", first.join(", "));
                     return Err(Refusal::new(format!("the word {other} is not known here"), hint));
                 }
             }
@@ -69,13 +70,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn parse(text: &str, static_too: bool) -> Result<Words, Refusal> {
+        let kinds = if static_too { &["static", "sticky"][..] } else { &[] };
         let words: Vec<_> = text.split_whitespace().map(String::from).collect();
-        Words::parse(Place::default(), &words, static_too)
+        Words::parse(Place::default(), &words, kinds)
     }
 
     #[test]
     fn any_order_will_do() {
-        let expected = Words { port: Some("vm1".into()), vlan: Some(10), is_static: true };
+        let expected = Words { port: Some("vm1".into()), vlan: Some(10), is_static: true, is_sticky: false };
         for text in ["dev vm1 vlan 10 static", "vlan 10 dev vm1 master static", "static dev vm1 vlan 10"] {
             assert_eq!(parse(text, true).unwrap(), expected, "{text}");
         }
@@ -84,8 +86,8 @@ mod tests {
     #[test]
     fn flags_and_words_add_up() {
         let place = Place { port: Some("vm1".into()), vlan: None };
-        let words = Words::parse(place, &["vlan".into(), "4".into()], false).unwrap();
-        assert_eq!(words, Words { port: Some("vm1".into()), vlan: Some(4), is_static: false });
+        let words = Words::parse(place, &["vlan".into(), "4".into()], &[]).unwrap();
+        assert_eq!(words, Words { port: Some("vm1".into()), vlan: Some(4), ..Words::default() });
     }
 
     #[test]
@@ -97,12 +99,15 @@ mod tests {
         assert_eq!(why("vlan -1", true), "-1 is no VLAN");
         assert_eq!(why("static", false), "the word static is not known here");
         assert_eq!(why("self", true), "the word self is not known here");
+        let hint = |static_too| parse("self", static_too).unwrap_err().hint.unwrap();
+        assert_eq!(hint(true), "dev PORT, vlan VID, static and sticky are known");
+        assert_eq!(hint(false), "dev PORT and vlan VID are known");
     }
 
     proptest! {
         #[test]
         fn no_words_panic(words: Vec<String>, static_too: bool) {
-            let _ = Words::parse(Place::default(), &words, static_too);
+            let _ = Words::parse(Place::default(), &words, if static_too { &["static"] } else { &[] });
         }
     }
 }

@@ -1,7 +1,8 @@
 //! A decision in words.
 
 use bridge_common::{
-    Decision, DropReason, FdbEntry, Frame, Learn, PortFlags, PortId, Question, Verdict, forward::leave,
+    Decision, DropReason, FdbEntry, Frame, Learn, PortFlags, PortId, Question, Verdict, Vlans as _,
+    forward::leave, vlan::Membership,
 };
 use serde::Serialize;
 
@@ -18,6 +19,12 @@ pub struct Explained {
     drops: Vec<Dropped>,
     /// A sentence without a full stop.
     why: String,
+    /// Its VLAN, while VLANs are filtered and if it came as far as that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vlan: Option<u16>,
+    /// Those of `ports` where it leaves with a tag, while VLANs are filtered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tagged: Vec<String>,
     /// What the frame teaches about its source.
     source: String,
     /// The hook that decides: `xdp` or `tc`.
@@ -42,6 +49,14 @@ impl Explained {
         let mut text = format!("{}{to}: {}\n", self.verdict, self.why);
         for dropped in &self.drops {
             text += &format!("counted at {} as {}\n", dropped.port, dropped.reason);
+        }
+        if let Some(vlan) = self.vlan {
+            let tagged = match self.tagged.join(", ") {
+                _ if self.ports.is_empty() => String::new(),
+                ports if ports.is_empty() => "; leaves without a tag".into(),
+                ports => format!("; leaves with a tag at {ports}"),
+            };
+            text += &format!("in VLAN {vlan}{tagged}\n");
         }
         text + &format!("source: {}\ndecided in {}\n", self.source, self.hook)
     }
@@ -73,8 +88,13 @@ pub fn explain(facts: &Facts, question: &Question<'_>, decision: Decision) -> Ex
         }
     };
     let hook = hook(facts, frame, ingress, decision.verdict);
+    let tagged = |id: &PortId| facts.membership(decision.vlan, *id) == Membership::Tagged;
+    let tagged = ports.iter().copied().filter(|_| decision.vlan != 0).filter(tagged);
+    let tagged = tagged.map(|id| facts.name(id)).collect();
+    let vlan = (decision.vlan != 0).then_some(decision.vlan);
     let ports = ports.into_iter().map(|id| facts.name(id)).collect();
-    Explained { verdict, ports, drops, why, source: source(facts, decision.learn(), ingress), hook }
+    let source = source(facts, decision.learn(), ingress);
+    Explained { verdict, ports, drops, why, vlan, tagged, source, hook }
 }
 
 fn reason_to_forward(facts: &Facts, frame: &Frame, vlan: u16) -> String {
@@ -173,7 +193,13 @@ fn words(reason: DropReason) -> &'static str {
 mod tests {
     use super::*;
     use crate::snapshot::tests::sample;
-    use bridge_common::{FdbFlags, FdbKey, Mac, decide, frame::Segments, vlan::Tag};
+    use bridge_common::{
+        FdbFlags, FdbKey, Mac,
+        config::ConfigFlags,
+        decide,
+        frame::Segments,
+        vlan::{ANY_VLAN, Tag},
+    };
 
     const SECOND: u64 = 1_000_000_000;
     const NOW: u64 = 1000 * SECOND;
@@ -259,6 +285,43 @@ mod tests {
         source: nothing new
         decided in xdp
         ");
+    }
+
+    /// VLAN 10 with a tag at eth0 and without at vm1, whose PVID it is; the host in VLAN 1.
+    fn with_vlans(ingress: u16, tag: Tag, dst: Mac) -> Explained {
+        let mut facts = facts();
+        facts.config.flags = facts.config.flags.with(ConfigFlags::VLAN_FILTERING, true);
+        facts.vlans = sample().vlans.iter().map(|row| (row.vid, row.vlan)).collect();
+        let vm1 = facts.ports.get_mut(&PortId(2)).unwrap();
+        vm1.flags = vm1.flags.with_pvid(10);
+        let entry = FdbEntry::new(PortId(1), FdbFlags::STATIC, NOW);
+        facts.stations.insert(FdbKey { vlan: ANY_VLAN, mac: FIXED }, entry);
+        let frame = Frame { dst, src: FIXED, tag, frames: Segments::one(60) };
+        let question = Question { frame, ingress: PortId(ingress), now: NOW, config: &facts.config };
+        explain(&facts, &question, decide(&question, &facts, |_| None))
+    }
+
+    #[test]
+    fn vlans_and_tags_are_told() {
+        insta::assert_snapshot!(with_vlans(2, Tag::NONE, Mac::BROADCAST).text(), @r"
+        flood to eth0: ff:ff:ff:ff:ff:ff is a group
+        in VLAN 10; leaves with a tag at eth0
+        source: stays at eth0, where it is static
+        decided in tc
+        ");
+        insta::assert_snapshot!(with_vlans(1, Tag::new(10, false), Mac::BROADCAST).text(), @r"
+        flood to vm1: ff:ff:ff:ff:ff:ff is a group
+        in VLAN 10; leaves without a tag
+        source: new; learned at eth0 while the table has room
+        decided in tc
+        ");
+        insta::assert_snapshot!(with_vlans(2, Tag::new(20, false), NEW).text(), @r"
+        drop: the port is not in the frame's VLAN
+        counted at vm1 as vlan_ingress
+        source: nothing new
+        decided in tc
+        ");
+        insta::assert_snapshot!(serde_json::to_string(&with_vlans(2, Tag::NONE, NEW)).unwrap(), @r#"{"verdict":"flood","ports":["eth0"],"drops":[],"why":"52:54:00:00:00:05 is not known","vlan":10,"tagged":["eth0"],"source":"stays at eth0, where it is static","hook":"tc"}"#);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use bridge_common::{
     fdb::Full,
     frame::{HEADER, Segments},
     policy::{Guards, Meter, Source},
-    vlan::{Membership, Tag},
+    vlan::{ANY_VLAN, Membership, Tag},
 };
 use clap::Args;
 
@@ -36,6 +36,9 @@ pub struct TraceArgs {
     /// Its length in bytes with L2 header, without FCS
     #[arg(long = "len", value_name = "BYTES", default_value_t = 60)]
     length: u32,
+    /// The VLAN of its tag; 0 for a tag of priority only, and no tag if it is not given
+    #[arg(long, value_name = "VID", value_parser = clap::value_parser!(u16).range(0..=4095))]
+    vlan: Option<u16>,
 }
 
 /// What the decision asks about, read from the tables beforehand, so that a map that cannot be read is an
@@ -118,8 +121,12 @@ impl Policies for Facts {
 }
 
 impl Facts {
-    fn read(tables: &Tables, frame: &Frame) -> Result<Self> {
-        let names = snapshot::names(tables)?;
+    fn read(
+        tables: &Tables,
+        names: BTreeMap<PortId, String>,
+        frame: &Frame,
+        ingress: PortId,
+    ) -> Result<Self> {
         let mut facts = Self { config: tables.config()?, now: clock::monotonic(), names, ..Self::default() };
         for id in facts.names.keys() {
             facts.ports.insert(*id, tables.port(*id)?);
@@ -127,12 +134,24 @@ impl Facts {
             let allowed = Allowed { rules, levels, stations_used: tables.stations_used(*id)? };
             facts.allowed.insert(*id, allowed);
         }
-        for key in [frame.source(0), frame.destination(0)] {
+        facts.vlans = tables.vlans().all()?.into_iter().collect();
+        let vlan = facts.vlan_of(frame, ingress);
+        for key in [frame.source(vlan), frame.source(ANY_VLAN), frame.destination(vlan)] {
             if let Some(entry) = tables.station(&key)? {
                 facts.stations.insert(key, entry);
             }
         }
         Ok(facts)
+    }
+
+    /// The VLAN that the decision takes a frame to be of.
+    fn vlan_of(&self, frame: &Frame, ingress: PortId) -> u16 {
+        let pvid = self.ports.get(&ingress).map_or(0, |port| port.flags.pvid());
+        match frame.tag.vid() {
+            _ if !self.config.filters_vlans() => 0,
+            0 => pvid,
+            vid => vid,
+        }
     }
 
     fn name(&self, id: PortId) -> String {
@@ -147,16 +166,18 @@ pub fn run(common: &Common, args: &TraceArgs) -> Result<()> {
         let message = format!("no frame is {} bytes long", args.length);
         return Err(Refusal::new(message, "an Ethernet header alone has 14").into());
     }
-    // While VLAN filtering is off, every frame is in VLAN 0.
-    let frame =
-        Frame { dst: args.destination, src: args.source, tag: Tag::NONE, frames: Segments::one(args.length) };
-    let facts = Facts::read(&bridge.tables, &frame)?;
-    let Some(ingress) = facts.names.iter().find(|(_, name)| **name == args.from).map(|(id, _)| *id) else {
-        let known = facts.names.into_values().collect::<Vec<_>>().join(", ");
+    let names = snapshot::names(&bridge.tables)?;
+    let Some(ingress) = names.iter().find(|(_, name)| **name == args.from).map(|(id, _)| *id) else {
+        let known = names.into_values().collect::<Vec<_>>().join(", ");
         return Err(
             Refusal::new(format!("the bridge has no port {}", args.from), format!("it has {known}")).into()
         );
     };
+    let tag = args.vlan.map_or(Tag::NONE, |vid| Tag::new(vid, false));
+    // While VLAN filtering is off, the programs do not look at tags.
+    let tag = if bridge.tables.config()?.filters_vlans() { tag } else { Tag::NONE };
+    let frame = Frame { dst: args.destination, src: args.source, tag, frames: Segments::one(args.length) };
+    let facts = Facts::read(&bridge.tables, names, &frame, ingress)?;
     let question = Question { frame, ingress, now: facts.now, config: &facts.config };
     // Of the frame only its addresses are known: what the guards ask of its inside is taken to be right.
     let inspect = |guards: Guards| {
