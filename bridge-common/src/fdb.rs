@@ -93,7 +93,7 @@ impl FdbEntry {
     /// Stays at its port whatever frames say.
     #[inline(always)]
     pub const fn is_fixed(&self) -> bool {
-        self.place >> 16 & (FdbFlags::STATIC.0 | FdbFlags::STICKY.0) as u64 != 0
+        (self.place >> 16) & (FdbFlags::STATIC.0 | FdbFlags::STICKY.0) as u64 != 0
     }
 
     /// How often it has moved in the window of flap damping that `now`, in nanoseconds, is in; `window` in seconds.

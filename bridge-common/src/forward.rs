@@ -192,11 +192,9 @@ pub fn decide<T: Tables>(
         }
     }
     // The uplink's own address is a fact of the port, not a station.
-    if !host_source {
-        if let Err(reason) = source(question, &mut decision, tables) {
-            decision.verdict = Verdict::Drop(reason, ingress);
-            return decision;
-        }
+    if !host_source && let Err(reason) = source(question, &mut decision, tables) {
+        decision.verdict = Verdict::Drop(reason, ingress);
+        return decision;
     }
     destination(question, &mut decision, tables);
     decision

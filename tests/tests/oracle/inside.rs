@@ -94,7 +94,10 @@ impl Plan {
                     plan.vlans.push(format!("add dev {} vid {vid} {how}", port(index)));
                 }
             }
-            if dice.roll(3) == 0 {
+            // A PVID of its own takes the place of VLAN 1 in xbr, and stands beside it in the Linux bridge: see the guide.
+            let own = format!("dev {} ", port(index));
+            let own = plan.vlans.iter().any(|words| words.contains(&own) && words.contains("pvid"));
+            if !own && dice.roll(3) == 0 {
                 plan.vlans.push(format!("del dev {} vid 1", port(index)));
             }
         }
@@ -171,7 +174,13 @@ fn through_linux(plan: &Plan) -> Heard {
     if !plan.vlans.is_empty() {
         ns.ip("link set br0 type bridge vlan_filtering 1");
     }
-    plan.vlans.iter().for_each(|words| bridge(ns, &format!("vlan {words}")));
+    for words in &plan.vlans {
+        bridge(ns, &format!("vlan {words}"));
+        if words.contains("pvid") {
+            let dev = words.split_whitespace().nth(2).expect("a device");
+            bridge(ns, &format!("vlan del dev {dev} vid 1"));
+        }
+    }
     plan.flags.iter().for_each(|words| bridge(ns, &format!("link set {words}")));
     for (mac, dev, vlan) in &plan.statics {
         let vlan = vlan.map_or(String::new(), |vlan| format!("vlan {vlan}"));
