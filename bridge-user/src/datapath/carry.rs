@@ -30,6 +30,7 @@ pub fn over(pins: &PinDir, object: &[u8], tables: &mut Tables) -> Result<()> {
         tables.set_bridge(get(&bridge, maps::BRIDGE, 0)?)?;
     }
     carry_vlans(&old, tables)?;
+    carry_policies(&old, tables)?;
     let (records, ports) = (old.array::<PortRecord>(maps::RECORDS)?, old.array::<Port>(maps::PORTS)?);
     if let (Some(records), Some(ports)) = (records, ports) {
         for id in (0..MAX_PORTS).map(|index| PortId(index as u16)) {
@@ -43,7 +44,6 @@ pub fn over(pins: &PinDir, object: &[u8], tables: &mut Tables) -> Result<()> {
             }
         }
     }
-    carry_policies(&old, tables)?;
     carry_stations(&old, tables)
 }
 
