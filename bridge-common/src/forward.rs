@@ -289,7 +289,7 @@ fn source<T: Tables>(question: &Question<'_>, decision: &mut Decision, tables: &
 /// Writes verdict, spread and tag.
 #[inline(always)]
 fn destination<T: Tables>(question: &Question<'_>, decision: &mut Decision, tables: &T) {
-    let Question { frame, now, config, .. } = question;
+    let Question { frame, ingress, now, config } = question;
     let egress = if frame.dst.is_group() {
         let all = frame.dst.is(crate::Mac::BROADCAST);
         decision.spread = if all { Spread::Broadcast } else { Spread::Multicast };
@@ -298,6 +298,8 @@ fn destination<T: Tables>(question: &Question<'_>, decision: &mut Decision, tabl
         PortId::HOST
     } else {
         match tables.station(&frame.destination(decision.vlan)) {
+            // To its own sender, which this very frame has told to be here.
+            _ if matches!(decision.lesson, Lesson::New | Lesson::Move) && frame.dst.is(frame.src) => *ingress,
             Some(entry) if !entry.is_expired(*now, config.ageing) => entry.port(),
             _ => {
                 decision.spread = Spread::Unknown;

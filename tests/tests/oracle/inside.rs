@@ -184,7 +184,8 @@ fn through_linux(plan: &Plan) -> Heard {
     plan.flags.iter().for_each(|words| bridge(ns, &format!("link set {words}")));
     for (mac, dev, vlan) in &plan.statics {
         let vlan = vlan.map_or(String::new(), |vlan| format!("vlan {vlan}"));
-        bridge(ns, &format!("fdb add {mac} dev {dev} master static {vlan}"));
+        // Static alone would move with the first frame from elsewhere (`br_fdb_update`), which in xbr no static station does.
+        bridge(ns, &format!("fdb add {mac} dev {dev} master static sticky {vlan}"));
     }
     hear(&segment, plan)
 }
