@@ -141,6 +141,12 @@ impl Decision {
         }
     }
 
+    /// Whether a frame says where its sender is. One of a static station elsewhere does not, nor does any where nothing is learned.
+    #[inline(always)]
+    const fn tells_where(&self) -> bool {
+        !self.from.has(PortFlags::NO_LEARNING) && !matches!(self.lesson, Lesson::RefuseStatic)
+    }
+
     /// The same decision with another lesson.
     pub fn teaching(mut self, learn: Learn) -> Self {
         let at = |port| FdbEntry::new(port, FdbFlags(0), 0);
@@ -298,8 +304,8 @@ fn destination<T: Tables>(question: &Question<'_>, decision: &mut Decision, tabl
         PortId::HOST
     } else {
         match tables.station(&frame.destination(decision.vlan)) {
-            // To its own sender, which this very frame has told to be here.
-            _ if matches!(decision.lesson, Lesson::New | Lesson::Move) && frame.dst.is(frame.src) => *ingress,
+            // To its own sender, which this very frame tells to be here.
+            _ if frame.dst.is(frame.src) && decision.tells_where() => *ingress,
             Some(entry) if !entry.is_expired(*now, config.ageing) => entry.port(),
             _ => {
                 decision.spread = Spread::Unknown;

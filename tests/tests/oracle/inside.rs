@@ -15,6 +15,8 @@ use crate::XBR;
 /// Ports: the uplink and the guests'.
 const GUESTS: usize = 4;
 const STATIONS: u64 = 8;
+/// The first of them.
+const STATICS: u64 = 2;
 const FRAMES: usize = 150;
 /// Between two frames, so that what the first one teaches is known to the second.
 const PACE: Duration = Duration::from_millis(3);
@@ -101,18 +103,29 @@ impl Plan {
                 plan.vlans.push(format!("del dev {} vid 1", port(index)));
             }
         }
-        for number in 0..2 {
-            let vid = vlans.then(|| dice.pick(&VIDS));
-            plan.statics.push((station(number), port(1 + dice.roll(GUESTS as u64) as usize), vid));
+        for number in 0..STATICS {
+            let dev = port(1 + dice.roll(GUESTS as u64) as usize);
+            let member = |vid: &&u16| {
+                plan.vlans.iter().any(|words| words.starts_with(&format!("add dev {dev} vid {vid} ")))
+            };
+            let vids: Vec<u16> = VIDS.iter().filter(member).copied().collect();
+            if vlans && vids.is_empty() {
+                continue;
+            }
+            let vid = vlans.then(|| dice.pick(&vids));
+            plan.statics.push((station(number), dev, vid));
         }
         for id in 0..FRAMES as u16 {
-            plan.frames.push((dice.roll(1 + GUESTS as u64) as usize, frame(&mut dice, id)));
+            plan.frames.push((dice.roll(1 + GUESTS as u64) as usize, frame(&mut dice, id, vlans)));
         }
         plan
     }
 }
 
-fn frame(dice: &mut Dice, id: u16) -> Vec<u8> {
+fn frame(dice: &mut Dice, id: u16, vlans: bool) -> Vec<u8> {
+    // In xbr, what is static in one VLAN is learned at no other port in any; in the Linux bridge each VLAN stands alone.
+    let mute = if vlans { STATICS } else { 0 };
+    let from = station(mute + dice.roll(STATIONS - mute));
     let to = match dice.roll(12) {
         0 => Mac([0xff; 6]),
         1 => Mac([0x01, 0, 0x5e, 1, 2, 3]),
@@ -128,7 +141,7 @@ fn frame(dice: &mut Dice, id: u16) -> Vec<u8> {
         _ => Some(priority | dice.pick(&VIDS)),
     };
     let tags: Vec<(u16, u16)> = tag.map(|tci| (0x8100, tci)).into_iter().collect();
-    let mut frame = frames::tagged(to, station(dice.roll(STATIONS)), &tags, frames::EXPERIMENTAL, 60);
+    let mut frame = frames::tagged(to, from, &tags, frames::EXPERIMENTAL, 60);
     let end = frame.len();
     frame[end - 2..].copy_from_slice(&id.to_be_bytes());
     frame
@@ -200,7 +213,8 @@ fn through_xbr(plan: &Plan, hook: &str, broken: Broken) -> Heard {
     if broken != Broken::Flags {
         plan.flags.iter().for_each(|words| drop(xbr.text(&format!("port set {words}"))));
     }
-    for (mac, dev, vlan) in plan.statics.iter().filter(|_| broken != Broken::Statics) {
+    for (mac, dev, vlan) in plan.statics.iter().filter(|_| !matches!(broken, Broken::Statics | Broken::Vlans))
+    {
         let vlan = vlan.map_or(String::new(), |vlan| format!("vlan {vlan}"));
         xbr.text(&format!("fdb add {mac} dev {dev} {vlan}"));
     }

@@ -132,6 +132,13 @@ impl Case<'_> {
             [0xff, 0xff, 0xff, 0xff, 0xff, 0xff] => Aim::Broadcast,
             [first, ..] if first & 1 != 0 => Aim::Multicast,
             _ if dst == self.before.config.uplink_mac => Aim::Host,
+            // It tells itself where its destination is.
+            _ if dst == self.src()
+                && !self.has(self.ingress, PortFlags::NO_LEARNING)
+                && self.counted(self.ingress, |c| c.refused_static) == 0 =>
+            {
+                Aim::Known(self.ingress)
+            }
             _ => {
                 let key = FdbKey { vlan: self.vlan().unwrap_or_default(), mac: dst };
                 self.before.live(&key).map_or(Aim::Unknown, |entry| Aim::Known(entry.port()))
