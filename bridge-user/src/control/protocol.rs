@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The version of this protocol. Both sides refuse another one.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The most bytes that a message has.
 pub const MAX_MESSAGE: usize = 64 * 1024;

@@ -270,7 +270,7 @@ fn compare(vlans: bool) {
         );
         // And would it show? A switch that leaves something out has to fail.
         for broken in [Broken::Flags, Broken::Vlans, Broken::Statics] {
-            if seed <= 2 && (vlans || broken != Broken::Vlans) {
+            if seed == 1 && (vlans || broken != Broken::Vlans) {
                 let ours = through_xbr(&plan, hook, broken);
                 *missed.entry(format!("{broken:?}")).or_default() += differences(&ours, &theirs).len();
             }
