@@ -84,8 +84,8 @@ pub fn refused_by_device(port: PortId, frames: u64) {
     }
 }
 
-/// A station was learned, moved or refused. Never inlined: few frames come by, and the event is not to lie on everybody's stack.
-#[inline(never)]
+/// A station was learned, moved or refused.
+#[inline(always)]
 pub fn reported(report: &Report, key: &FdbKey, port: PortId, now: u64) {
     let Some(counters) = counters(port) else { return };
     match report.kind {

@@ -143,6 +143,13 @@ pub fn forward_to_many(ctx: &TcContext) -> i32 {
         xbr_flood(ctx.skb.skb, judged);
         return if ingress.is_guest() { CONSUME } else { xbr_rest(ctx.skb.skb, judged) };
     }
+    carry_out_apart(ctx, judged)
+}
+
+/// Never inlined: what is seldom asked for here is not to lie on the stack of copies and their tags.
+#[inline(never)]
+fn carry_out_apart(ctx: &TcContext, judged: &mut Judged) -> i32 {
+    let decision = judged.decision();
     carry_out(ctx, judged, decision)
 }
 

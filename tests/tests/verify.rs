@@ -4,7 +4,7 @@ use bridge_user::datapath::{Options, PinDir, Programs, stack_frames};
 use xbr_lab::{Cleanup, require_privileges, unique_name};
 
 /// A kernel walks a million instructions at most, and this many take a quarter of a second.
-const INSTRUCTIONS: u32 = 80_000;
+const INSTRUCTIONS: u32 = 100_000;
 /// Of the 512 bytes of a chain of calls.
 const STACK: u32 = 352;
 
