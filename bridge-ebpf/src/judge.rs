@@ -219,7 +219,7 @@ fn judge<'a>(
     place: &'a mut MaybeUninit<Judged>,
     look: impl FnOnce(&Frame, Guards) -> Option<DropReason>,
 ) -> &'a mut Judged {
-    const { assert!(size_of::<Judged>() % 8 == 0) };
+    const { assert!(size_of::<Judged>().is_multiple_of(8)) };
     // SAFETY: plain numbers, of which `write` writes every one.
     let judged = unsafe { place.assume_init_mut() };
     let now = now();

@@ -86,10 +86,11 @@ fn redirect(
     retag: Retag,
 ) -> Result<(u32, Sight), SlowReason> {
     let port = Tables.port(to).filter(|port| port.flags.has(PortFlags::XDP)).ok_or(SlowReason::ToTc)?;
-    if guard_is_on() && from.flags.has(PortFlags::GUARD) {
-        if let Some(reason) = SlowReason::from_index(xbr_prove(ctx.ctx)) {
-            return Err(reason);
-        }
+    if guard_is_on()
+        && from.flags.has(PortFlags::GUARD)
+        && let Some(reason) = SlowReason::from_index(xbr_prove(ctx.ctx))
+    {
+        return Err(reason);
     }
     if retag != Retag::Keep {
         DEVICES.get(to.index()).ok_or(SlowReason::ToTc)?;
