@@ -53,12 +53,11 @@ fn verdicts(hook: &str) {
     ears.send(host, &frames::finished(outside.mac, host.mac, 69), &[outside]).unwrap();
     let shots = film.cut();
 
-    let [link_local, bad_source] =
-        ["link_local", "bad_source"].map(|reason| format!("dropped: {reason} ({way})"));
+    let [bpdu, bad_source] = ["bpdu", "bad_source"].map(|reason| format!("dropped: {reason} ({way})"));
     let to = format!("forwarded to vm2 ({way})");
     let from = format!("forwarded from vm1 ({way})");
     let expected: [(&str, u32, &str, usize); 26] = [
-        ("vm1", IN, link_local.as_str(), 60),
+        ("vm1", IN, bpdu.as_str(), 60),
         ("vm1", IN, &bad_source, 61),
         ("vm1", IN, "flooded (tc)", 62),
         ("host", OUT, "flooded from vm1 (tc)", 62),

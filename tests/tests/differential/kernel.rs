@@ -132,7 +132,7 @@ impl Kernel {
     }
 
     fn stations(&self) -> BTreeMap<FdbKey, FdbEntry> {
-        self.tables.stations().unwrap().into_iter().map(|station| (station.key, station.entry)).collect()
+        self.tables.entries().unwrap().into_iter().map(|station| (station.key, station.entry)).collect()
     }
 
     /// The action, and the frame that comes out.
