@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use bridge_user::control::VERSION;
 use xbr_lab::{
     ForeignXdp, GuestKind, Namespace, Process, Segment, Snapshot, TapsBy, Xbr, bpffs_dir, require_privileges,
     socket_path, unique_name,
@@ -242,7 +243,8 @@ fn another_version_and_junk_on_the_control_socket() {
     let bridge = segment.start(TapsBy::Switch, |segment| Xbr::start(XBR, segment, ""));
     let said = answer(&bridge.name, &message(r#"{"version":99,"body":{"verb":"down"}}"#));
     assert!(said.contains("refused") && said.contains("version 99"), "{said}");
-    let said = answer(&bridge.name, &message(r#"{"version":1,"body":{"verb":"explode"}}"#));
+    let said =
+        answer(&bridge.name, &message(&format!(r#"{{"version":{VERSION},"body":{{"verb":"explode"}}}}"#)));
     assert!(said.contains("refused") && said.contains("not a message"), "{said}");
     let said = answer(&bridge.name, &message("[1, 2"));
     assert!(said.contains("refused"), "{said}");

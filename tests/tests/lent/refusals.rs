@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixStream;
 
+use bridge_user::control::VERSION;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket, socketpair};
 use xbr_lab::{Namespace, Rights, Snapshot, USER, require_privileges, socket_path};
 
@@ -205,7 +206,7 @@ fn the_controller_trusts_the_helper_no_further_than_it_must() {
     let lab = Lab::new(Rights::None);
     let path = socket_path(&lab.bridge.name);
     let ask = |body: &str| {
-        let (path, message) = (path.clone(), format!(r#"{{"version":1,"body":{body}}}"#));
+        let (path, message) = (path.clone(), format!(r#"{{"version":{VERSION},"body":{body}}}"#));
         let answer = std::thread::spawn(move || {
             // One thread becomes nobody and keeps its capabilities (SECBIT_NO_SETUID_FIXUP), which glibc's wrapper would do to all.
             // SAFETY: plain numbers.
