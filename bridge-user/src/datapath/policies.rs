@@ -31,7 +31,7 @@ pub struct Rules {
     pub sources: BTreeSet<Source>,
 }
 
-/// The maps. A bridge that an earlier version made, and that has had no start of this one, has none of them.
+/// The maps.
 pub(super) struct PolicyMaps {
     policies: Array<MapData, Policy>,
     sources: HashMap<MapData, Source, u32>,
@@ -68,13 +68,13 @@ fn word(device: PortFlags, policy: &Policy) -> PortFlags {
 impl Tables {
     /// What is allowed to a port, without the addresses.
     pub fn policy(&self, id: PortId) -> Result<Policy> {
-        let Some(maps) = &self.policy_maps else { return Ok(Policy::default()) };
+        let maps = &self.policy_maps;
         maps.policies.get(&id.index(), 0).map_err(|error| read_error(POLICIES, error))
     }
 
     /// Every address that some port may use.
     pub fn sources(&self) -> Result<BTreeSet<Source>> {
-        let Some(maps) = &self.policy_maps else { return Ok(BTreeSet::new()) };
+        let maps = &self.policy_maps;
         let rows = batch::read::<Source, u32>(maps.sources_data.fd().as_fd())
             .map_err(|error| Error::ReadMap { map: SOURCES, reason: error.to_string() })?;
         Ok(rows.into_iter().map(|(source, _)| source).collect())
@@ -88,7 +88,7 @@ impl Tables {
 
     /// The levels of a port's buckets.
     pub fn levels(&self, id: PortId) -> Result<Levels> {
-        let Some(maps) = &self.policy_maps else { return Ok(Levels::default()) };
+        let maps = &self.policy_maps;
         maps.meters.get(&id.index(), 0).map_err(|error| read_error(METERS, error))
     }
 
@@ -113,7 +113,9 @@ impl Tables {
             let policy = Policy { flags: shared, stopped, ..before.policy };
             self.set_port(id, Port { flags: word(device.flags, &policy), ..device })?;
         }
+        self.empty_buckets(id, &before.policy, &rules.policy)?;
         self.write_policy(id, rules.policy)?;
+        self.empty_buckets(id, &before.policy, &rules.policy)?;
         if let Some(device) = device {
             self.set_facts(id, device)?;
         }
@@ -152,17 +154,35 @@ impl Tables {
         self.set_rules(id, &Rules::default(), None)?;
         let learned = self.learned(id)?;
         self.set_forgotten(id, learned)?;
-        let Some(maps) = &mut self.policy_maps else { return Ok(()) };
-        maps.meters.set(id.index(), Levels::default(), 0).map_err(|error| write_error(METERS, error))
+        self.set_levels(id, Levels::default())
+    }
+
+    /// What was used under a limit that changes says nothing of the new one: a slow bucket's level may be hours ahead. Before and after the
+    /// change, or what is used in between would be left, or the first frames under the new limit find the old level.
+    fn empty_buckets(&mut self, id: PortId, before: &Policy, after: &Policy) -> Result<()> {
+        if before.rates == after.rates {
+            return Ok(());
+        }
+        let mut levels = self.levels(id)?;
+        for ((level, before), after) in levels.iter_mut().zip(before.rates).zip(after.rates) {
+            if before != after {
+                *level = 0;
+            }
+        }
+        self.set_levels(id, levels)
+    }
+
+    fn set_levels(&mut self, id: PortId, levels: Levels) -> Result<()> {
+        self.policy_maps.meters.set(id.index(), levels, 0).map_err(|error| write_error(METERS, error))
     }
 
     fn write_policy(&mut self, id: PortId, policy: Policy) -> Result<()> {
-        let Some(maps) = &mut self.policy_maps else { return Ok(()) };
+        let maps = &mut self.policy_maps;
         maps.policies.set(id.index(), policy, 0).map_err(|error| write_error(POLICIES, error))
     }
 
     fn set_source(&mut self, source: &Source, on: bool) -> Result<()> {
-        let Some(maps) = &mut self.policy_maps else { return Ok(()) };
+        let maps = &mut self.policy_maps;
         let outcome = match on {
             true => maps.sources.insert(source, 1, 0),
             false => absent_is_fine(maps.sources.remove(source)),
@@ -171,17 +191,17 @@ impl Tables {
     }
 
     fn learned(&self, id: PortId) -> Result<u64> {
-        let Some(maps) = &self.policy_maps else { return Ok(0) };
+        let maps = &self.policy_maps;
         maps.learned.get(&id.index(), 0).map_err(|error| read_error(LEARNED, error))
     }
 
     fn forgotten(&self, id: PortId) -> Result<u64> {
-        let Some(maps) = &self.policy_maps else { return Ok(0) };
+        let maps = &self.policy_maps;
         maps.forgotten.get(&id.index(), 0).map_err(|error| read_error(FORGOTTEN, error))
     }
 
     fn set_forgotten(&mut self, id: PortId, count: u64) -> Result<()> {
-        let Some(maps) = &mut self.policy_maps else { return Ok(()) };
+        let maps = &mut self.policy_maps;
         maps.forgotten.set(id.index(), count, 0).map_err(|error| write_error(FORGOTTEN, error))
     }
 

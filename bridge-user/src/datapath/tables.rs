@@ -39,7 +39,7 @@ pub struct Tables {
     counters: PerCpuArray<MapData, PortCounters>,
     port_of: HashMap<MapData, u32, u32>,
     devices: DevMap<MapData>,
-    pub(super) policy_maps: Option<PolicyMaps>,
+    pub(super) policy_maps: PolicyMaps,
     vlans: VlanTables,
     fdb_max: u32,
 }
@@ -74,7 +74,7 @@ impl Tables {
             counters: typed(maps::COUNTERS, data(maps::COUNTERS)?)?,
             port_of: typed(maps::PORT_OF, data(maps::PORT_OF)?)?,
             devices: typed(maps::DEVICES, data(maps::DEVICES)?)?,
-            policy_maps: pin(maps::POLICIES).exists().then(|| PolicyMaps::open(data)).transpose()?,
+            policy_maps: PolicyMaps::open(data)?,
             vlans: VlanTables::open_at(pin)?,
             fdb_max,
         })

@@ -106,3 +106,22 @@ fn a_guest_has_its_rate_in_each_direction() {
         bridge.stop();
     }
 }
+
+#[test]
+fn what_was_used_under_an_old_limit_counts_under_no_new_one() {
+    if !require_privileges() {
+        return;
+    }
+    let (segment, bridge) = super::quiet(GuestKind::TapVnetHdr, "auto");
+    segment.address_quietly();
+    let (one, outside) = (segment.guest(1), segment.outside());
+    // This bucket, once used up, takes two minutes to be full again.
+    bridge.text("port set vm1 rate 8kbit,burst=128k");
+    assert!(tcp_transfer(&one.ns, &outside.ns, outside.v4, MIB).is_err(), "a mebibyte at 8 kbit/s");
+    assert!(bridge.counters("vm1").dropped("rate_in") > 0);
+    bridge.text("port set vm1 rate 500mbit");
+    let began = Instant::now();
+    tcp_transfer(&one.ns, &outside.ns, outside.v4, MIB).unwrap();
+    assert!(began.elapsed() < Duration::from_secs(10), "held up by the old limit: {:?}", began.elapsed());
+    bridge.stop();
+}
