@@ -135,8 +135,6 @@ pub enum Stop {
     Operator = 1,
     /// It sent a BPDU.
     Bpdu = 2,
-    /// It is the younger end of a loop.
-    Loop = 3,
 }
 
 impl Stop {
@@ -145,7 +143,6 @@ impl Stop {
         match raw {
             0 => Self::No,
             2 => Self::Bpdu,
-            3 => Self::Loop,
             _ => Self::Operator,
         }
     }

@@ -1,8 +1,8 @@
-//! The decision as functions that the verifier walks by themselves.
+//! The decision, and what the programs go on with: [`Judged`], plain numbers.
 //!
-//! A function with external linkage is verified once, for every argument and whatever its callers know (`btf_prepare_func_args`), where one that
-//! is inlined or static is walked again on every path that leads to it. And its locals leave the stack before anything else is
-//! called: what the programs go on with is [`Judged`], plain numbers.
+//! What every frame needs is inlined, since a call costs a return. The rest is in functions with external linkage, here and elsewhere: such a
+//! one is verified once, for every argument and whatever its callers know (`btf_prepare_func_args`), where one that is inlined or static is
+//! walked again on every path that leads to it; and its locals leave the stack before anything else is called.
 
 use core::{arch::asm, mem::MaybeUninit};
 

@@ -42,7 +42,7 @@ pub fn is_looped_multicast(ctx: &TcContext) -> bool {
     unsafe { (*ctx.skb.skb).pkt_type == PACKET_LOOPBACK }
 }
 
-/// A frame that [`deliver`] redirected into the host, coming in at the uplink.
+/// A frame that [`send`], or a flood, redirected into the host, coming in at the uplink.
 #[inline(always)]
 pub fn is_own_delivery(ctx: &TcContext) -> bool {
     untag(ctx)

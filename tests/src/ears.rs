@@ -132,6 +132,15 @@ impl Ears {
         self.hear(hearers, &[frame.to_vec()])
     }
 
+    /// Everyone says something, so that everyone is known.
+    #[track_caller]
+    pub fn introduce(&self, segment: &Segment) {
+        for node in segment.nodes() {
+            let others: Vec<_> = segment.nodes().into_iter().filter(|other| other.mac != node.mac).collect();
+            self.send(node, &frames::frame(crate::Mac::BROADCAST, node.mac, 60), &others).unwrap();
+        }
+    }
+
     /// Forgets what anyone has heard, once it is silent.
     pub fn forget(&self) -> Result<()> {
         while {

@@ -13,7 +13,7 @@ mod quota;
 
 use std::time::Duration;
 
-use xbr_lab::{Ears, GuestKind, Mac, Segment, Xbr, frames, tcp_transfer};
+use xbr_lab::{GuestKind, Segment, Xbr, tcp_transfer};
 
 const XBR: &str = env!("CARGO_BIN_EXE_xbr-under-test");
 const SOON: Duration = Duration::from_secs(3);
@@ -31,14 +31,6 @@ fn quiet(kind: GuestKind, hook: &str) -> (Segment, Xbr) {
     let mut segment = Segment::builder().quiet().guests(3, kind).build();
     let bridge = Xbr::on(XBR, &mut segment, &format!("--hook {hook}"));
     (segment, bridge)
-}
-
-/// Everyone says something, so that everyone is known.
-fn introduce(ears: &Ears, segment: &Segment) {
-    for node in segment.nodes() {
-        let others: Vec<_> = segment.nodes().into_iter().filter(|other| other.mac != node.mac).collect();
-        ears.send(node, &frames::frame(Mac::BROADCAST, node.mac, 60), &others).unwrap();
-    }
 }
 
 /// TCP, compared byte for byte, between guest and outside, guest and host. To be called once, when the frames are done.

@@ -20,14 +20,6 @@ fn quiet(kind: GuestKind, hook: &str) -> (Segment, Xbr) {
     (segment, bridge)
 }
 
-/// Everyone says something, so that everyone is known.
-fn introduce(ears: &Ears, segment: &Segment) {
-    for node in segment.nodes() {
-        let others: Vec<_> = segment.nodes().into_iter().filter(|other| other.mac != node.mac).collect();
-        ears.send(node, &frames::frame(Mac::BROADCAST, node.mac, 60), &others).unwrap();
-    }
-}
-
 fn reasons(pairs: &[(&str, u64)]) -> BTreeMap<String, u64> {
     pairs.iter().map(|(reason, count)| (reason.to_string(), *count)).collect()
 }
@@ -58,7 +50,7 @@ fn tagged_frames_cross_untouched() {
     for (kind, hook) in KINDS {
         let (segment, bridge) = quiet(kind, hook);
         let ears = segment.ears();
-        introduce(&ears, &segment);
+        ears.introduce(&segment);
         let tags: [&[(u16, u16)]; 6] = [
             &[(0x8100, 10)],
             // Priority only; with every bit; two tags of either kind.
@@ -116,7 +108,7 @@ fn frames_with_false_sources_are_refused() {
     for (kind, hook) in KINDS {
         let (segment, bridge) = quiet(kind, hook);
         let ears = segment.ears();
-        introduce(&ears, &segment);
+        ears.introduce(&segment);
         let (host, outside, one, two) =
             (segment.host(), segment.outside(), segment.guest(1), segment.guest(2));
         let group = Mac([1, 0, 0x5e, 1, 2, 3]);
@@ -150,7 +142,7 @@ fn frames_longer_than_the_way_out_are_dropped_there() {
         let mut segment = Segment::builder().quiet().guests(3, kind).mtu(9300).build();
         let bridge = Xbr::on(XBR, &mut segment, &format!("--hook {hook}"));
         let ears = segment.ears();
-        introduce(&ears, &segment);
+        ears.introduce(&segment);
         let (host, outside, one, two, three) =
             (segment.host(), segment.outside(), segment.guest(1), segment.guest(2), segment.guest(3));
         host.ns.ip("link set vm2 mtu 1500");
@@ -186,13 +178,13 @@ fn garbage_is_counted_and_harms_nobody() {
     for (kind, hook) in KINDS {
         let (segment, bridge) = quiet(kind, hook);
         let ears = segment.ears();
-        introduce(&ears, &segment);
+        ears.introduce(&segment);
         let ports = [(segment.guest(1), "vm1"), (segment.outside(), "eth0"), (segment.host(), "host")];
         for (from, port) in ports {
             garbage(&ears, &bridge, &segment, from, port, &format!("{kind:?} {hook} {port}"));
         }
         // Nobody was harmed.
-        introduce(&ears, &segment);
+        ears.introduce(&segment);
         bridge.stop();
     }
 }

@@ -98,7 +98,6 @@ impl Details {
                 Stop::No => None,
                 Stop::Operator => Some("operator"),
                 Stop::Bpdu => Some("bpdu"),
-                Stop::Loop => Some("loop"),
             },
         }
     }
@@ -107,7 +106,6 @@ impl Details {
     pub fn stopped(&self) -> Option<&'static str> {
         match self.stopped? {
             "bpdu" => Some("stopped:bpdu"),
-            "loop" => Some("stopped:loop"),
             _ => Some("stopped:operator"),
         }
     }

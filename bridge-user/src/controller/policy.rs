@@ -19,7 +19,6 @@ pub(super) const fn reason(stop: Stop) -> &'static str {
         Stop::No => "",
         Stop::Operator => "taken down by the operator",
         Stop::Bpdu => "it sent a BPDU",
-        Stop::Loop => "it is the younger end of a loop",
     }
 }
 

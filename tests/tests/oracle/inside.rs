@@ -205,7 +205,6 @@ fn through_linux(plan: &Plan) -> Heard {
 
 fn through_xbr(plan: &Plan, hook: &str, broken: Broken) -> Heard {
     let mut segment = segment();
-    // The guests are stations by the dozen here, and floods by the hundred.
     let xbr = Xbr::on(XBR, &mut segment, &format!("--hook {hook}"));
     if broken != Broken::Vlans {
         plan.vlans.iter().for_each(|words| drop(xbr.text(&format!("vlan {words}"))));

@@ -2,7 +2,7 @@
 
 use xbr_lab::{Mac, frames, require_privileges, tcp_transfer};
 
-use super::{KINDS, MIB, introduce, quiet, tcp_works};
+use super::{KINDS, MIB, quiet, tcp_works};
 
 const NOBODY: Mac = Mac::numbered(0xffff);
 const NEW: Mac = Mac::numbered(0xb001);
@@ -17,7 +17,7 @@ fn isolated_guests_reach_everyone_but_each_other() {
         let told = format!("{kind:?} {hook}");
         let (segment, bridge) = quiet(kind, hook);
         let ears = segment.ears();
-        introduce(&ears, &segment);
+        ears.introduce(&segment);
         let (host, outside) = (segment.host(), segment.outside());
         let [one, two, three] = [1, 2, 3].map(|number| segment.guest(number));
         for port in ["vm1", "vm2"] {
@@ -49,7 +49,7 @@ fn floods_leave_where_they_are_wanted() {
     for (kind, hook) in KINDS {
         let (segment, bridge) = quiet(kind, hook);
         let ears = segment.ears();
-        introduce(&ears, &segment);
+        ears.introduce(&segment);
         let (host, outside) = (segment.host(), segment.outside());
         let [one, two, three] = [1, 2, 3].map(|number| segment.guest(number));
         for (word, to) in [("flood", NOBODY), ("mcast_flood", GROUP), ("bcast_flood", Mac::BROADCAST)] {
@@ -81,7 +81,7 @@ fn learning_locked_and_hairpin() {
         let told = format!("{kind:?} {hook}");
         let (segment, bridge) = quiet(kind, hook);
         let ears = segment.ears();
-        introduce(&ears, &segment);
+        ears.introduce(&segment);
         let (one, two, outside) = (segment.guest(1), segment.guest(2), segment.outside());
         let from_new = frames::finished(two.mac, NEW, 100);
 

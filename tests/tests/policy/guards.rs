@@ -3,7 +3,7 @@
 use etherparse::PacketBuilder;
 use xbr_lab::{Mac, Node, frames, require_privileges};
 
-use super::{KINDS, introduce, quiet, tcp_works};
+use super::{KINDS, quiet, tcp_works};
 
 const OTHER: Mac = Mac::numbered(0xb001);
 const OTHER_V4: [u8; 4] = [10, 77, 0, 99];
@@ -77,7 +77,7 @@ fn a_guest_speaks_for_itself_alone() {
         let told = format!("{kind:?} {hook}");
         let (segment, bridge) = quiet(kind, hook);
         let ears = segment.ears();
-        introduce(&ears, &segment);
+        ears.introduce(&segment);
         let [one, two, three] = [1, 2, 3].map(|number| segment.guest(number));
         let everyone = [two, three, segment.host(), segment.outside()];
         let cases = attacks(one, two.mac);

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use xbr_lab::{GuestKind, Mac, Node, Segment, Stream, Xbr, frames, require_privileges, wait_until};
 
-use super::{KINDS, SOON, XBR, introduce, quiet, tcp_works};
+use super::{KINDS, SOON, XBR, quiet, tcp_works};
 
 /// What a port is allowed, without what changes by itself.
 fn allowed(bridge: &Xbr, port: &str) -> Value {
@@ -22,7 +22,7 @@ fn policy_outlives_controller_and_name() {
     }
     let (segment, mut bridge) = quiet(GuestKind::TapVnetHdr, "auto");
     let ears = segment.ears();
-    introduce(&ears, &segment);
+    ears.introduce(&segment);
     let [one, two] = [1, 2].map(|number| segment.guest(number));
     assert_eq!(bridge.port("vm1")["max_macs"], 256, "a TAP has a quota by itself");
     assert_eq!(bridge.port("vm1")["storm"]["broadcast"], 1000);
@@ -155,7 +155,7 @@ fn a_bpdu_stops_the_port_until_the_operator_says_otherwise() {
         let told = format!("{kind:?} {hook}");
         let (segment, mut bridge) = quiet(kind, hook);
         let ears = segment.ears();
-        introduce(&ears, &segment);
+        ears.introduce(&segment);
         let (one, two) = (segment.guest(1), segment.guest(2));
         let bpdu = frames::tagged(Mac([1, 0x80, 0xc2, 0, 0, 0]), one.mac, &[], 0x0026, 46);
         let known = frames::finished(two.mac, one.mac, 100);
@@ -184,7 +184,7 @@ fn a_bpdu_stops_the_port_until_the_operator_says_otherwise() {
         assert!(stopped(&bridge), "{told}: a restart lets it go");
         ears.send(one, &known, &[]).unwrap();
         bridge.text("port set vm1 up");
-        introduce(&ears, &segment);
+        ears.introduce(&segment);
         ears.send(one, &known, &[two]).unwrap();
         bridge.text("port set vm1 down");
         assert_eq!(bridge.port("vm1")["stopped"], "operator", "{told}");
@@ -192,7 +192,7 @@ fn a_bpdu_stops_the_port_until_the_operator_says_otherwise() {
         bridge.text("port set vm1 --up");
         segment.host().ns.ip("link set vm1 mtu 1500");
         assert!(wait_until(SOON, || bridge.port("vm1")["mtu"] == 1500));
-        introduce(&ears, &segment);
+        ears.introduce(&segment);
         tcp_works(&segment, &[1]);
         bridge.stop();
     }
@@ -205,7 +205,7 @@ fn a_bpdu_among_other_refusals_stops_the_port_too() {
     }
     let (segment, bridge) = quiet(GuestKind::Veth, "tc");
     let ears = segment.ears();
-    introduce(&ears, &segment);
+    ears.introduce(&segment);
     let (one, two) = (segment.guest(1), segment.guest(2));
     bridge.text("port set vm1 max-macs 1 bpdu-guard shut");
     let say = |from: u32, to: Mac| ears.of(one).send(&frames::frame(to, Mac::numbered(from), 60)).unwrap();
@@ -225,6 +225,6 @@ fn a_bpdu_among_other_refusals_stops_the_port_too() {
     std::thread::sleep(std::time::Duration::from_millis(2200));
     assert_eq!(bridge.port("vm1")["state"], "forwarding");
     ears.forget().unwrap();
-    introduce(&ears, &segment);
+    ears.introduce(&segment);
     tcp_works(&segment, &[1]);
 }
