@@ -1,6 +1,6 @@
 //! What holds for the whole bridge.
 
-use crate::Mac;
+use crate::mac::Address;
 
 /// The settings that the programs read for every frame.
 #[repr(C)]
@@ -9,18 +9,20 @@ pub struct Config {
     /// How long a learned station is believed without a frame of its own, in nanoseconds; 0 is for ever.
     pub ageing: u64,
     /// The uplink device's own address: the host's, in every VLAN, always.
-    pub uplink_mac: Mac,
-    /// One past the highest port number in use.
-    pub ports_end: u16,
+    pub uplink: Address,
     /// See [`ConfigFlags`].
     pub flags: ConfigFlags,
+    /// One past the highest port number in use.
+    pub ports_end: u16,
     /// How often a station may move in one window of flap damping; 0 for any number.
     pub flap_moves: u16,
     /// Seconds of such a window.
     pub flap_window: u16,
+    /// Nothing; makes the size a multiple of the alignment.
+    pub padding: [u16; 3],
 }
 
-const _: () = assert!(size_of::<Config>() == 24);
+const _: () = assert!(size_of::<Config>() == 32);
 
 /// What is on for the whole bridge, as bits.
 #[repr(transparent)]

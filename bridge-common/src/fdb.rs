@@ -1,10 +1,13 @@
 //! The forwarding database: which station is behind which port.
 
-use crate::{Mac, PortId};
+use crate::{Mac, PortId, mac::Address};
 
 /// A station's key. While VLAN filtering is off, `vlan` is 0 for every frame, tagged or not, as in the
 /// Linux bridge.
-#[repr(C)]
+///
+/// Aligned as the word that it is ([`Address`]): written in parts and read at once, as the hash of a map does, it would cost as much as
+/// the hash.
+#[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FdbKey {
     /// The VLAN, 0 to 4094.
@@ -16,18 +19,11 @@ pub struct FdbKey {
 const _: () = assert!(size_of::<FdbKey>() == 8);
 
 impl FdbKey {
-    /// The key as one word, and back. Moved as such it is one instruction.
+    /// The key of a station in a VLAN.
     #[inline(always)]
-    pub const fn to_word(self) -> u64 {
-        // SAFETY: plain numbers both, of one size.
-        unsafe { core::mem::transmute::<Self, u64>(self) }
-    }
-
-    /// See [`Self::to_word`].
-    #[inline(always)]
-    pub const fn from_word(word: u64) -> Self {
-        // SAFETY: as above.
-        unsafe { core::mem::transmute::<u64, Self>(word) }
+    pub const fn of(vlan: u16, station: Address) -> Self {
+        // SAFETY: plain numbers both, of one size; every machine that runs BPF programs of this target is a little-endian one.
+        unsafe { core::mem::transmute::<u64, Self>((station.word() | vlan as u64).to_le()) }
     }
 }
 

@@ -6,7 +6,7 @@
 
 pub use crate::decision::{Decision, Learn, Lesson, Spread, Verdict};
 use crate::{
-    Config, DropReason, Fdb, FdbEntry, FdbEventKind, Frame, Port, PortFlags, PortId, Ports,
+    Config, DropReason, Fdb, FdbEntry, FdbEventKind, Frame, Mac, Port, PortFlags, PortId, Ports,
     fdb::{FdbFlags, Full},
     policy::{Guards, Meter, Policies},
     vlan::{ANY_VLAN, Membership, Retag, Vlans, retag},
@@ -49,7 +49,7 @@ pub fn decide<T: Tables>(
     if !frame.src.is_station() {
         return Decision::refuse(DropReason::BadSource, ingress);
     }
-    let host_source = frame.src.is(config.uplink_mac);
+    let host_source = frame.src.is(config.uplink);
     if host_source && ingress != PortId::HOST {
         return Decision::refuse(DropReason::HostSource, ingress);
     }
@@ -84,7 +84,7 @@ fn link_local(question: &Question<'_>, ports: &impl Ports) -> Verdict {
         PortId::HOST => PortId::UPLINK,
         PortId::UPLINK => PortId::HOST,
         // Spanning tree's own, which a guest's bridge would send.
-        guest if question.frame.dst.0[5] == 0 => return Verdict::Drop(DropReason::Bpdu, guest),
+        guest if question.frame.dst.is_spanning_tree() => return Verdict::Drop(DropReason::Bpdu, guest),
         guest => return Verdict::Drop(DropReason::LinkLocal, guest),
     };
     match ports.port(egress) {
@@ -168,10 +168,10 @@ fn source<T: Tables>(question: &Question<'_>, decision: &mut Decision, tables: &
 fn destination<T: Tables>(question: &Question<'_>, decision: &mut Decision, tables: &T) {
     let Question { frame, ingress, now, config } = question;
     let egress = if frame.dst.is_group() {
-        let all = frame.dst.is(crate::Mac::BROADCAST);
+        let all = frame.dst.is(Mac::BROADCAST.address());
         decision.spread = if all { Spread::Broadcast } else { Spread::Multicast };
         return flood(question, decision, tables);
-    } else if frame.dst.is(config.uplink_mac) {
+    } else if frame.dst.is(config.uplink) {
         PortId::HOST
     } else {
         match tables.station(&frame.destination(decision.vlan)) {

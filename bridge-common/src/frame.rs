@@ -1,7 +1,8 @@
 //! What the decision knows of a frame, and how it is read.
 
 use crate::{
-    FdbKey, Mac,
+    FdbKey,
+    mac::Address,
     vlan::{Retag, Tag},
 };
 
@@ -14,6 +15,17 @@ pub trait Packet {
     /// the verifier, a byte before the end of a frame is none (`find_good_pkt_pointers` learns no range from
     /// `pointer < end`).
     fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]>;
+
+    /// The Ethernet header, if the frame has a whole one.
+    #[inline(always)]
+    fn header(&self) -> Option<Header> {
+        let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, k0, k1] = self.load(0)?;
+        Some(Header {
+            dst: Address::from_word(u64::from_le_bytes([0, 0, d0, d1, d2, d3, d4, d5])),
+            src: Address::from_word(u64::from_le_bytes([0, 0, s0, s1, s2, s3, s4, s5])),
+            kind: u16::from_be_bytes([k0, k1]),
+        })
+    }
 }
 
 impl Packet for &[u8] {
@@ -23,12 +35,15 @@ impl Packet for &[u8] {
     }
 }
 
-/// An Ethernet header without tags, as it is in a frame.
-#[repr(C)]
-struct Header {
-    dst: Mac,
-    src: Mac,
-    kind: [u8; 2],
+/// An Ethernet header without tags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Destination.
+    pub dst: Address,
+    /// Source.
+    pub src: Address,
+    /// The EtherType, or a tag's.
+    pub kind: u16,
 }
 
 /// The facts of a frame that the decision needs.
@@ -36,9 +51,9 @@ struct Header {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
     /// Destination.
-    pub dst: Mac,
+    pub dst: Address,
     /// Source.
-    pub src: Mac,
+    pub src: Address,
     /// Its outermost tag; [`Tag::NONE`] while VLAN filtering is off, whatever it has.
     pub tag: Tag,
     /// What it is on the wire.
@@ -50,22 +65,21 @@ impl Frame {
     /// frame's bytes. `None` if there is no whole Ethernet header, or no whole tag.
     #[inline(always)]
     pub fn parse(packet: &impl Packet, frames: Segments, aside: Option<u16>, tagged: bool) -> Option<Self> {
-        // SAFETY: plain bytes both, of one size. (Taking the array apart would be done, and undone, byte by byte.)
-        let Header { dst, src, kind } = unsafe { core::mem::transmute::<[u8; 14], Header>(packet.load(0)?) };
-        let tag = if tagged { tag(packet, u16::from_be_bytes(kind), aside)? } else { Tag::NONE };
+        let Header { dst, src, kind } = packet.header()?;
+        let tag = if tagged { tag(packet, kind, aside)? } else { Tag::NONE };
         Some(Self { dst, src, tag, frames })
     }
 
     /// The key of the station that sent it, in its VLAN.
     #[inline(always)]
     pub const fn source(&self, vlan: u16) -> FdbKey {
-        FdbKey { vlan, mac: self.src }
+        FdbKey::of(vlan, self.src)
     }
 
     /// The key of the station that it is for.
     #[inline(always)]
     pub const fn destination(&self, vlan: u16) -> FdbKey {
-        FdbKey { vlan, mac: self.dst }
+        FdbKey::of(vlan, self.dst)
     }
 }
 
@@ -215,6 +229,7 @@ fn header_length(packet: &impl Packet) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Mac;
     use etherparse::PacketBuilder;
     use std::vec::Vec;
 
@@ -244,7 +259,7 @@ mod tests {
         let frame = tcp(0);
         assert!(Frame::parse(&&frame[..13], Segments::one(13), None, false).is_none());
         let facts = Frame::parse(&&frame[..14], Segments::one(14), None, true).unwrap();
-        assert_eq!((facts.src, facts.dst), (Mac([2; 6]), Mac([4; 6])));
+        assert_eq!((facts.src.mac(), facts.dst.mac()), (Mac([2; 6]), Mac([4; 6])));
     }
 
     #[test]

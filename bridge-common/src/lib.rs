@@ -36,7 +36,7 @@ pub use event::{FdbEvent, FdbEventKind};
 pub use fdb::{Fdb, FdbEntry, FdbFlags, FdbKey};
 pub use forward::{Question, Tables, commit, decide};
 pub use frame::{Frame, Packet};
-pub use mac::Mac;
+pub use mac::{Address, Mac};
 pub use policy::{Policies, Policy};
 pub use port::{Port, PortFlags, PortId, Ports};
 pub use vlan::{Vlan, Vlans};

@@ -15,39 +15,98 @@ impl Mac {
     /// 00:00:00:00:00:00, which nobody owns.
     pub const ZERO: Self = Self([0; 6]);
 
-    /// The same address. What `==` says, in three comparisons instead of six.
-    #[inline(always)]
-    pub const fn is(self, other: Self) -> bool {
-        let ([a, b, c], [d, e, f]) = (self.words(), other.words());
-        a == d && b == e && c == f
-    }
-
-    #[inline(always)]
-    const fn words(self) -> [u16; 3] {
-        // SAFETY: plain numbers both, of one size and alignment.
-        unsafe { core::mem::transmute::<Self, [u16; 3]>(self) }
-    }
-
     /// A group address: multicast or broadcast.
     #[inline(always)]
     pub const fn is_group(self) -> bool {
         self.0[0] & 1 != 0
     }
 
+    /// An address that one station can own.
+    #[inline(always)]
+    pub const fn is_station(self) -> bool {
+        self.address().is_station()
+    }
+
+    /// The same address as one word.
+    #[inline(always)]
+    pub const fn address(self) -> Address {
+        let [a, b, c, d, e, f] = self.0;
+        Address(u64::from_le_bytes([0, 0, a, b, c, d, e, f]))
+    }
+}
+
+/// An Ethernet address as one word: its six bytes, in the order of the wire, are the upper ones of eight, and the lower two are 0, where
+/// [`crate::FdbKey`] has the VLAN. What is asked about it is one operation then, where the bytes are read and compared two by two.
+#[repr(transparent)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Address(u64);
+
+impl Address {
+    /// The address whose word this is; the lower two bytes are left away.
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self(word & !0xffff)
+    }
+
+    /// The word.
+    #[inline(always)]
+    pub const fn word(self) -> u64 {
+        self.0
+    }
+
+    /// The address as bytes.
+    #[inline(always)]
+    pub const fn mac(self) -> Mac {
+        let [_, _, a, b, c, d, e, f] = self.0.to_le_bytes();
+        Mac([a, b, c, d, e, f])
+    }
+
+    /// The same address.
+    #[inline(always)]
+    pub const fn is(self, other: Self) -> bool {
+        self.0 == other.0
+    }
+
+    /// A group address: multicast or broadcast.
+    #[inline(always)]
+    pub const fn is_group(self) -> bool {
+        self.0 & 1 << 16 != 0
+    }
+
     /// 01:80:c2:00:00:00 to 0f, which IEEE 802.1D keeps on one link: spanning tree, PAUSE, LACP, LLDP.
     #[inline(always)]
     pub const fn is_link_local_group(self) -> bool {
-        let [a, b, c] = self.words();
-        a == u16::from_ne_bytes([0x01, 0x80])
-            && b == u16::from_ne_bytes([0xc2, 0])
-            && c & u16::from_ne_bytes([0xff, 0xf0]) == 0
+        self.0 & !(0x0f << 56) == Mac([0x01, 0x80, 0xc2, 0, 0, 0]).address().0
+    }
+
+    /// Spanning tree's own of them.
+    #[inline(always)]
+    pub const fn is_spanning_tree(self) -> bool {
+        self.0 == Mac([0x01, 0x80, 0xc2, 0, 0, 0]).address().0
     }
 
     /// An address that one station can own.
     #[inline(always)]
     pub const fn is_station(self) -> bool {
-        let [a, b, c] = self.words();
-        !self.is_group() && (a | b | c) != 0
+        !self.is_group() && self.0 != 0
+    }
+}
+
+impl From<Mac> for Address {
+    fn from(mac: Mac) -> Self {
+        mac.address()
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.mac().fmt(f)
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.mac().fmt(f)
     }
 }
 
@@ -103,15 +162,27 @@ mod tests {
 
     #[test]
     fn the_link_local_block_has_sixteen_addresses() {
-        let group = |last| Mac([1, 0x80, 0xc2, 0, 0, last]);
+        let group = |last| Mac([1, 0x80, 0xc2, 0, 0, last]).address();
         assert!(group(0).is_link_local_group() && group(0x0f).is_link_local_group());
         assert!(!group(0x10).is_link_local_group());
-        assert!(!Mac::BROADCAST.is_link_local_group());
+        assert!(!Mac::BROADCAST.address().is_link_local_group());
+        assert!(group(0).is_spanning_tree() && !group(1).is_spanning_tree());
     }
 
     #[test]
     fn only_individual_addresses_are_stations() {
-        assert!(Mac([2, 0, 0, 0, 0, 1]).is_station());
-        assert!(!Mac::ZERO.is_station() && !Mac::BROADCAST.is_station());
+        let is_station = Mac::is_station;
+        assert!(is_station(Mac([2, 0, 0, 0, 0, 1])) && is_station(Mac([0, 0, 0, 0, 0, 1])));
+        assert!(
+            !is_station(Mac::ZERO) && !is_station(Mac::BROADCAST) && !is_station(Mac([1, 0, 0, 0, 0, 0]))
+        );
+    }
+
+    #[test]
+    fn a_word_is_the_same_address() {
+        let mac = Mac([0x52, 0x54, 0, 0x12, 0x34, 0x56]);
+        assert_eq!(mac.address().mac(), mac);
+        assert_eq!(Address::from_word(mac.address().word() | 0xabcd), mac.address());
+        assert_eq!(crate::FdbKey::of(7, mac.address()), crate::FdbKey { vlan: 7, mac });
     }
 }

@@ -1,8 +1,12 @@
 //! The names of the maps, so that they are written once. `bridge-ebpf` declares statics of these names
 //! (the kernel keeps at most 15 bytes of one).
 
+use crate::PortId;
+
 /// `[u32 ifindex] -> u32 port number`.
 pub const PORT_OF: &str = "PORT_OF";
+/// `[`[`place_of`]` ifindex] -> `[`at_place`]: what [`PORT_OF`] says, without its hash, of devices that share no place.
+pub const PORT_AT: &str = "PORT_AT";
 /// `[port number] -> `[`crate::Port`].
 pub const PORTS: &str = "PORTS";
 /// `[0] -> `[`crate::Config`].
@@ -51,8 +55,9 @@ pub const FORGOTTEN: &str = "FORGOTTEN";
 pub const FLOODING: &str = "FLOODING";
 
 /// Every map that is pinned. The load-time constants' `.rodata` is not: it belongs to one program.
-pub const PINNED: [&str; 22] = [
+pub const PINNED: [&str; 23] = [
     PORT_OF,
+    PORT_AT,
     PORTS,
     CONFIG,
     FDB,
@@ -88,6 +93,27 @@ pub const EVENT_RING_BYTES: u32 = 256 * 1024;
 /// `skb->tc_index` of a frame that xbr itself sent to the uplink device, out of it or into the host. Never
 /// in `skb->mark`, which belongs to the host's firewall.
 pub const OWN_TAG: u16 = 0x7862;
+
+/// Elements of [`PORT_AT`]. Devices get their numbers one after the other, so few ports of one machine share a place.
+pub const PORT_PLACES: u32 = 1024;
+
+/// Where [`PORT_AT`] has a device.
+#[inline(always)]
+pub const fn place_of(ifindex: u32) -> u32 {
+    ifindex % PORT_PLACES
+}
+
+/// What stands there, in one word: the device and its port.
+#[inline(always)]
+pub const fn at_place(ifindex: u32, port: PortId) -> u64 {
+    ifindex as u64 | (port.0 as u64) << 32
+}
+
+/// The port of a device, if it is this one's that stands there. Interface 0 is none.
+#[inline(always)]
+pub const fn port_at_place(word: u64, ifindex: u32) -> Option<PortId> {
+    if word as u32 == ifindex { Some(PortId((word >> 32) as u16)) } else { None }
+}
 
 /// The names of the programs.
 pub mod programs {

@@ -11,7 +11,7 @@ use aya_ebpf::{
     programs::{TcContext, XdpContext},
 };
 use bridge_common::{
-    Config, Decision, DropReason, FdbEntry, FdbKey, Frame, Mac, Packet, PortFlags, PortId, Question, Verdict,
+    Address, Config, Decision, DropReason, FdbEntry, Frame, Packet, PortFlags, PortId, Question, Verdict,
     commit, decide,
     forward::{Lesson, Spread, departed},
     frame::Segments,
@@ -32,9 +32,8 @@ use crate::{
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Judged {
-    /// Addresses as [`FdbKey::to_word`], in VLAN 0.
-    dst: u64,
-    src: u64,
+    dst: Address,
+    src: Address,
     packets: u64,
     bytes: u64,
     now: u64,
@@ -65,7 +64,7 @@ impl Judged {
     /// is verified by itself may read all of them.
     #[inline(always)]
     fn write(&mut self, frame: &Frame, ingress: PortId, now: u64, decision: &Decision) {
-        (self.dst, self.src) = (frame.destination(0).to_word(), frame.source(0).to_word());
+        (self.dst, self.src) = (frame.dst, frame.src);
         (self.packets, self.bytes, self.longest) =
             (frame.frames.packets, frame.frames.bytes, frame.frames.longest);
         (self.tag, self.now, self.ingress) = (frame.tag, now, ingress.index());
@@ -116,12 +115,7 @@ impl Judged {
 
     #[inline(always)]
     pub const fn frame(&self) -> Frame {
-        Frame {
-            dst: FdbKey::from_word(self.dst).mac,
-            src: FdbKey::from_word(self.src).mac,
-            tag: self.tag,
-            frames: self.frames(),
-        }
+        Frame { dst: self.dst, src: self.src, tag: self.tag, frames: self.frames() }
     }
 
     #[inline(always)]
@@ -234,7 +228,7 @@ fn judge<'a>(
             judged.write(&frame, ingress, now, &decision);
         }
         None => {
-            let frame = Frame { dst: Mac::ZERO, src: Mac::ZERO, tag: Tag::NONE, frames };
+            let frame = Frame { dst: Address::default(), src: Address::default(), tag: Tag::NONE, frames };
             judged.write(&frame, ingress, now, &Decision::refuse(DropReason::Malformed, ingress));
         }
     }

@@ -1,7 +1,7 @@
 //! Looking into frames of ports with guards, in functions that are never inlined: no other frame steps over them.
 
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
-use bridge_common::{DropReason, FdbKey, Frame, Packet, PortId, inspect::inspect, policy::Guards};
+use bridge_common::{Address, DropReason, Frame, Packet, PortId, inspect::inspect, policy::Guards};
 
 use crate::{packet::Copied, tables::Tables};
 
@@ -11,13 +11,13 @@ const NONE: u64 = DropReason::COUNT as u64;
 /// Why a frame of TC may not come in.
 #[inline(always)]
 pub fn buffer(skb: *mut __sk_buff, frame: &Frame, ingress: PortId, guards: Guards) -> Option<DropReason> {
-    DropReason::from_index(xbr_look_at_buffer(skb, frame.source(0).to_word(), ingress.index(), guards.0))
+    DropReason::from_index(xbr_look_at_buffer(skb, frame.src.word(), ingress.index(), guards.0))
 }
 
 /// Why a frame of XDP may not come in.
 #[inline(always)]
 pub fn window(xdp: *mut xdp_md, frame: &Frame, ingress: PortId, guards: Guards) -> Option<DropReason> {
-    DropReason::from_index(xbr_look_at_window(xdp, frame.source(0).to_word(), ingress.index(), guards.0))
+    DropReason::from_index(xbr_look_at_window(xdp, frame.src.word(), ingress.index(), guards.0))
 }
 
 /// See [`crate::judge`] for why it is so.
@@ -36,7 +36,7 @@ extern "C" fn xbr_look_at_window(xdp: *mut xdp_md, source: u64, ingress: u32, gu
 
 #[inline(always)]
 fn look(packet: &impl Packet, source: u64, ingress: u32, guards: u32) -> u64 {
-    let source = FdbKey::from_word(source).mac;
+    let source = Address::from_word(source).mac();
     let reason = inspect(packet, source, PortId(ingress as u16), Guards(guards), &Tables);
     reason.map_or(NONE, |reason| reason as u64)
 }

@@ -7,9 +7,9 @@ use aya_ebpf::{
     maps::{Array, DevMap, HashMap, PerCpuArray, PerCpuHashMap, PerfEventByteArray, ProgramArray, RingBuf},
 };
 use bridge_common::{
-    Config, FdbEntry, FdbKey, Port, PortCounters,
+    Config, FdbEntry, FdbKey, Port, PortCounters, PortId,
     capture::Capture,
-    maps::{DEFAULT_FDB_MAX, EVENT_RING_BYTES, constants::NetOffsets},
+    maps::{DEFAULT_FDB_MAX, EVENT_RING_BYTES, PORT_PLACES, constants::NetOffsets, place_of, port_at_place},
     policy::{MAX_SOURCES, Meter, Policy, Source},
     port::MAX_PORTS,
     record::{BridgeRecord, PortRecord},
@@ -17,7 +17,22 @@ use bridge_common::{
 };
 
 #[map]
-pub static PORT_OF: HashMap<u32, u32> = HashMap::with_max_entries(MAX_PORTS, 0);
+static PORT_OF: HashMap<u32, u32> = HashMap::with_max_entries(MAX_PORTS, 0);
+
+#[map]
+static PORT_AT: Array<u64> = Array::with_max_entries(PORT_PLACES, 0);
+
+/// The port of a device.
+#[inline(always)]
+pub fn port_of(ifindex: u32) -> Option<PortId> {
+    // SAFETY: one aligned word of an array element.
+    let word = PORT_AT.get_ptr(place_of(ifindex)).map(|word| unsafe { word.read_volatile() });
+    if let Some(port) = word.and_then(|word| port_at_place(word, ifindex)) {
+        return Some(port);
+    }
+    // SAFETY: one aligned word of an element.
+    unsafe { PORT_OF.get(ifindex) }.map(|port| PortId(*port as u16))
+}
 
 #[map]
 pub static PORTS: Array<Port> = Array::with_max_entries(MAX_PORTS, 0);

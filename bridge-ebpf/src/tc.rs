@@ -20,7 +20,7 @@ use crate::{
     account, capture,
     flood::{xbr_flood, xbr_rest},
     judge::{Judged, judge_apart, judge_buffer, sent, settle},
-    maps::{FLOODING, PORT_OF},
+    maps::{FLOODING, port_of as port_of_device},
     packet::Buffer,
     tables::Tables,
     tag::Whole,
@@ -78,9 +78,7 @@ pub fn set_tag(ctx: &TcContext, tag: u16) {
 #[inline(always)]
 pub fn port_of(ctx: &TcContext) -> Option<PortId> {
     // SAFETY: as above.
-    let ifindex = unsafe { (*ctx.skb.skb).ifindex };
-    // SAFETY: one aligned word of an element.
-    unsafe { PORT_OF.get(ifindex) }.map(|port| PortId(*port as u16))
+    port_of_device(unsafe { (*ctx.skb.skb).ifindex })
 }
 
 /// The device is no port, or not any more: nothing passes.

@@ -21,7 +21,7 @@ use bridge_common::{
 use crate::{
     account, capture,
     judge::{Judged, judge_window, sent, settle},
-    maps::{DEVICES, PORT_OF, guard_is_on},
+    maps::{DEVICES, guard_is_on, port_of},
     packet::Window,
     tables::Tables,
     tag::retag_xdp,
@@ -29,11 +29,7 @@ use crate::{
 
 #[inline(always)]
 pub fn forward(ctx: &XdpContext) -> u32 {
-    // SAFETY: one aligned word of an element.
-    let Some(&port) = (unsafe { PORT_OF.get(ctx.ingress_ifindex() as u32) }) else {
-        return xdp_action::XDP_PASS;
-    };
-    let ingress = PortId(port as u16);
+    let Some(ingress) = port_of(ctx.ingress_ifindex() as u32) else { return xdp_action::XDP_PASS };
     let Some(port) = Tables.port(ingress) else { return xdp_action::XDP_PASS };
     match take(ctx, ingress, &port) {
         Ok(action) => action,

@@ -4,11 +4,10 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{helpers::bpf_probe_read_kernel, programs::RawTracePointContext};
-use bridge_common::PortId;
 
 use crate::{
     account,
-    maps::{NET_OFFSETS, PORT_OF},
+    maps::{NET_OFFSETS, port_of},
 };
 
 /// Counts the frames that `to_dev` did not take. The tracepoint is the machine's, so devices of other network
@@ -31,9 +30,8 @@ pub fn count_lost(ctx: &RawTracePointContext) {
         return;
     }
     let Some(ifindex) = read::<u32>(device, offsets.device_ifindex) else { return };
-    // SAFETY: one aligned word of an element.
-    if let Some(port) = unsafe { PORT_OF.get(ifindex) } {
-        account::refused_by_device(PortId(*port as u16), drops as u64);
+    if let Some(port) = port_of(ifindex) {
+        account::refused_by_device(port, drops as u64);
     }
 }
 

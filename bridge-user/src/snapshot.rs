@@ -209,7 +209,7 @@ pub mod tests {
             bridge: "xbr0".parse().unwrap(),
             config: Config {
                 ageing: 300_000_000_000,
-                uplink_mac: Mac([0x52, 0x54, 0, 0x12, 0x34, 0x56]),
+                uplink: Mac([0x52, 0x54, 0, 0x12, 0x34, 0x56]).address(),
                 ports_end: 4,
                 ..Config::default()
             },

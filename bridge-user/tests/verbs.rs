@@ -60,7 +60,12 @@ fn fill(tables: &mut Tables) {
     run(&["ip", "tuntap", "add", "dev", "vm1", "mode", "tap"]);
     tables.set_bridge(BridgeRecord { namespace: namespace::cookie().unwrap() }).unwrap();
     tables
-        .set_config(Config { ageing: 300 * SECOND, uplink_mac: UPLINK, ports_end: 3, ..Config::default() })
+        .set_config(Config {
+            ageing: 300 * SECOND,
+            uplink: UPLINK.address(),
+            ports_end: 3,
+            ..Config::default()
+        })
         .unwrap();
     let links = Links::open().unwrap();
     let index = |name: &str| links.get(&name.parse::<InterfaceName>().unwrap()).unwrap().unwrap().index;

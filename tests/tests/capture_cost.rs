@@ -33,7 +33,7 @@ fn load() -> Bench {
     tables
         .set_config(Config {
             ageing: 0,
-            uplink_mac: Mac([2, 0, 0, 0, 0, 1]),
+            uplink: Mac([2, 0, 0, 0, 0, 1]).address(),
             ports_end: 4,
             ..Config::default()
         })

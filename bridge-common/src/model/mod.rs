@@ -79,7 +79,7 @@ impl Model {
             now,
             config: Config {
                 ageing: 300_000_000_000,
-                uplink_mac,
+                uplink: uplink_mac.address(),
                 ports_end: PortId::FIRST_GUEST.0,
                 ..Config::default()
             },

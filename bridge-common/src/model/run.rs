@@ -240,7 +240,7 @@ impl Model {
     }
 
     fn decide(&self, question: &Question<'_>, packet: &&[u8]) -> Decision {
-        let (src, ingress) = (question.frame.src, question.ingress);
+        let (src, ingress) = (question.frame.src.mac(), question.ingress);
         decide(question, self, |guards| inspect(packet, src, ingress, guards, self))
     }
 

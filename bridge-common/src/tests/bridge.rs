@@ -72,7 +72,7 @@ pub fn bridge() -> Model {
 
 /// A frame of 100 bytes without a tag.
 pub const fn frame(src: Mac, dst: Mac) -> Frame {
-    Frame { dst, src, tag: Tag::NONE, frames: Segments::one(100) }
+    Frame { dst: dst.address(), src: src.address(), tag: Tag::NONE, frames: Segments::one(100) }
 }
 
 /// What the model says of a frame; nobody looks into it.

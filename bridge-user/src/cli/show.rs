@@ -45,7 +45,7 @@ fn row(bridge: &str, config: &Config, mut names: Vec<(PortId, String)>, fdb_max:
     let uplink = names.extract_if(.., |(id, _)| *id == PortId::UPLINK).next();
     Row {
         ifname: bridge.into(),
-        id: id(config.uplink_mac),
+        id: id(config.uplink.mac()),
         uplink: uplink.map(|(_, name)| name).unwrap_or_default(),
         ports: names.into_iter().map(|(_, name)| name).collect(),
         ageing_time: config.ageing / 1_000_000_000,

@@ -137,7 +137,7 @@ impl Bridge {
     pub(super) fn configure(&mut self, uplink_mac: Mac) -> Result<()> {
         let mut config = self.hands.tables.config()?;
         config.ageing = u64::from(self.settings.ageing_time) * 1_000_000_000;
-        config.uplink_mac = uplink_mac;
+        config.uplink = uplink_mac.address();
         (config.flap_moves, config.flap_window) = (self.settings.flap.moves, self.settings.flap.seconds);
         Ok(self.hands.tables.set_config(config)?)
     }

@@ -14,7 +14,7 @@ impl Bridge {
     /// Writes a station that does not move. `vlan` 0 is, on a bridge that filters, every VLAN of its port.
     pub(super) fn fdb_add(&mut self, mac: &str, vlan: u16, ifname: &str, sticky: bool) -> Result<()> {
         let mac = super::fdb::station_key(mac, vlan)?.mac;
-        if mac == self.hands.tables.config()?.uplink_mac {
+        if mac == self.hands.tables.config()?.uplink.mac() {
             return Err(Refusal::new(
                 format!("{mac} is the uplink's own address, which is permanent"),
                 "the host is reached by it in every VLAN; write another station",

@@ -38,6 +38,7 @@ pub struct Tables {
     bridge: Array<MapData, BridgeRecord>,
     counters: PerCpuArray<MapData, PortCounters>,
     port_of: HashMap<MapData, u32, u32>,
+    port_at: Array<MapData, u64>,
     devices: DevMap<MapData>,
     pub(super) policy_maps: PolicyMaps,
     vlans: VlanTables,
@@ -73,6 +74,7 @@ impl Tables {
             bridge: typed(maps::BRIDGE, data(maps::BRIDGE)?)?,
             counters: typed(maps::COUNTERS, data(maps::COUNTERS)?)?,
             port_of: typed(maps::PORT_OF, data(maps::PORT_OF)?)?,
+            port_at: typed(maps::PORT_AT, data(maps::PORT_AT)?)?,
             devices: typed(maps::DEVICES, data(maps::DEVICES)?)?,
             policy_maps: PolicyMaps::open(data)?,
             vlans: VlanTables::open_at(pin)?,
@@ -153,7 +155,19 @@ impl Tables {
             Some(port) => self.port_of.insert(ifindex, port.index(), 0),
             None => absent_is_fine(self.port_of.remove(&ifindex)),
         };
-        outcome.map_err(|error| write_error(maps::PORT_OF, error))
+        outcome.map_err(|error| write_error(maps::PORT_OF, error))?;
+        self.set_port_at(ifindex, port)
+    }
+
+    /// The place of a device that has it, or that finds it free, is written; another device's stays.
+    fn set_port_at(&mut self, ifindex: u32, port: Option<PortId>) -> Result<()> {
+        let place = maps::place_of(ifindex);
+        let before = self.port_at.get(&place, 0).map_err(|error| read_error(maps::PORT_AT, error))?;
+        if before != 0 && maps::port_at_place(before, ifindex).is_none() {
+            return Ok(());
+        }
+        let word = port.map_or(0, |port| maps::at_place(ifindex, port));
+        self.port_at.set(place, word, 0).map_err(|error| write_error(maps::PORT_AT, error))
     }
 
     /// Puts a port's device into the devmap, or takes it out.

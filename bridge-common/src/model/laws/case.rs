@@ -131,7 +131,7 @@ impl Case<'_> {
             [1, 0x80, 0xc2, 0, 0, 0..16] => Aim::LinkLocal,
             [0xff, 0xff, 0xff, 0xff, 0xff, 0xff] => Aim::Broadcast,
             [first, ..] if first & 1 != 0 => Aim::Multicast,
-            _ if dst == self.before.config.uplink_mac => Aim::Host,
+            _ if dst == self.before.config.uplink.mac() => Aim::Host,
             // It tells itself where its destination is.
             _ if dst == self.src()
                 && !self.has(self.ingress, PortFlags::NO_LEARNING)
@@ -149,7 +149,7 @@ impl Case<'_> {
     /// Refused before any policy was asked.
     pub fn is_refused(&self) -> bool {
         let cut = self.filters() && self.tags().is_none();
-        let host = self.src() == self.before.config.uplink_mac && self.ingress != PortId::HOST;
+        let host = self.src() == self.before.config.uplink.mac() && self.ingress != PortId::HOST;
         self.arrival.bytes.len() < 14
             || cut
             || !is_station(self.src())

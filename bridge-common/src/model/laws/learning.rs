@@ -79,7 +79,7 @@ impl Case<'_> {
             }
             assert_eq!(*key, source, "learned somebody who did not send");
             assert!(is_station(key.mac), "learned a group or zero");
-            assert_ne!(key.mac, self.before.config.uplink_mac, "learned the host's own address");
+            assert_ne!(key.mac, self.before.config.uplink.mac(), "learned the host's own address");
             assert_eq!((entry.port(), entry.last_seen), (self.ingress, now));
             let was_static = old.is_some_and(|old| old.place & STATIC != 0);
             assert_eq!(entry.place & STATIC != 0, was_static, "traffic makes nobody static");
@@ -94,7 +94,7 @@ impl Case<'_> {
     }
 
     fn a_sender_is_known_or_refused(&self) {
-        let own = self.src() == self.before.config.uplink_mac;
+        let own = self.src() == self.before.config.uplink.mac();
         let deaf = self.has(self.ingress, PortFlags::NO_LEARNING);
         if self.is_dropped_in() || self.aim() == Aim::LinkLocal || own || deaf {
             return;

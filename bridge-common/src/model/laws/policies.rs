@@ -28,7 +28,7 @@ impl Case<'_> {
 
     /// The port is locked, and the sender is not known there.
     pub fn is_locked_out(&self) -> bool {
-        let own = self.src() == self.before.config.uplink_mac;
+        let own = self.src() == self.before.config.uplink.mac();
         let here = self.known().is_some_and(|entry| entry.port() == self.ingress);
         self.has(self.ingress, PortFlags::LOCKED) && !own && !here && self.aim() != Aim::LinkLocal
     }

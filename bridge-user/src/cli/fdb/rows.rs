@@ -47,14 +47,14 @@ pub fn rows(
     filter: &Filter,
 ) -> Vec<Row> {
     let own = Row {
-        mac: config.uplink_mac.to_string(),
+        mac: config.uplink.mac().to_string(),
         ifname: HOST.into(),
         vlan: None,
         used: 0,
         flags: Vec::new(),
         state: "permanent",
     };
-    let own = (config.uplink_mac, State::Permanent, own);
+    let own = (config.uplink.mac(), State::Permanent, own);
     let mut live: Vec<_> =
         stations.iter().filter(|station| !station.entry.is_expired(now, config.ageing)).collect();
     live.sort_by_key(|station| (station.key.mac, station.key.vlan));

@@ -101,7 +101,7 @@ fn reason_to_forward(facts: &Facts, frame: &Frame, vlan: u16) -> String {
     let to = frame.dst;
     match facts.stations.get(&frame.destination(vlan)) {
         _ if to.is_link_local_group() => format!("{to} stays between the host and the wire"),
-        _ if to == facts.config.uplink_mac => format!("{to} is the host's own address"),
+        _ if to.is(facts.config.uplink) => format!("{to} is the host's own address"),
         Some(entry) => format!("{to} is there ({})", heard(facts, entry)),
         None => format!("{to} is there"),
     }
@@ -233,14 +233,15 @@ mod tests {
 
     fn said(ingress: u16, src: Mac, dst: Mac, length: u32) -> String {
         let facts = facts();
-        let frame = Frame { dst, src, tag: Tag::NONE, frames: Segments::one(length) };
+        let frame =
+            Frame { dst: dst.address(), src: src.address(), tag: Tag::NONE, frames: Segments::one(length) };
         let question = Question { frame, ingress: PortId(ingress), now: NOW, config: &facts.config };
         explain(&facts, &question, decide(&question, &facts, |_| None)).text()
     }
 
     #[test]
     fn each_verdict_has_its_words() {
-        let uplink = facts().config.uplink_mac;
+        let uplink = facts().config.uplink.mac();
         insta::assert_snapshot!(said(2, VM1, OUTSIDE, 60), @r"
         forward to eth0: 52:54:00:00:00:02 is there (learned, heard 7 s ago)
         source: known at vm1; its time is written
@@ -296,7 +297,7 @@ mod tests {
         vm1.flags = vm1.flags.with_pvid(10);
         let entry = FdbEntry::new(PortId(1), FdbFlags::STATIC, NOW);
         facts.stations.insert(FdbKey { vlan: ANY_VLAN, mac: FIXED }, entry);
-        let frame = Frame { dst, src: FIXED, tag, frames: Segments::one(60) };
+        let frame = Frame { dst: dst.address(), src: FIXED.address(), tag, frames: Segments::one(60) };
         let question = Question { frame, ingress: PortId(ingress), now: NOW, config: &facts.config };
         explain(&facts, &question, decide(&question, &facts, |_| None))
     }
@@ -330,8 +331,9 @@ mod tests {
         let options = serde_json::from_str(r#"{"max-macs":3,"storm":"broadcast=1"}"#).unwrap();
         let rules = crate::policy::apply(PortId(2), Default::default(), &options).unwrap();
         facts.ports.get_mut(&PortId(2)).unwrap().flags = PortFlags::UP.or(rules.policy.flags);
-        let said = |facts: &Facts, dst| {
-            let frame = Frame { dst, src: NEW, tag: Tag::NONE, frames: Segments::one(60) };
+        let said = |facts: &Facts, dst: Mac| {
+            let frame =
+                Frame { dst: dst.address(), src: NEW.address(), tag: Tag::NONE, frames: Segments::one(60) };
             let question = Question { frame, ingress: PortId(2), now: NOW, config: &facts.config };
             explain(facts, &question, decide(&question, facts, |_| None)).text()
         };
@@ -357,7 +359,8 @@ mod tests {
     #[test]
     fn json_has_the_same() {
         let facts = facts();
-        let frame = Frame { dst: NEW, src: VM1, tag: Tag::NONE, frames: Segments::one(60) };
+        let frame =
+            Frame { dst: NEW.address(), src: VM1.address(), tag: Tag::NONE, frames: Segments::one(60) };
         let question = Question { frame, ingress: PortId(2), now: NOW, config: &facts.config };
         let explained = explain(&facts, &question, decide(&question, &facts, |_| None));
         insta::assert_snapshot!(serde_json::to_string(&explained).unwrap(), @r#"{"verdict":"flood","ports":["host","eth0"],"drops":[],"why":"52:54:00:00:00:05 is not known","source":"known at vm1; its time is written","hook":"tc"}"#);

@@ -176,12 +176,17 @@ pub fn run(common: &Common, args: &TraceArgs) -> Result<()> {
     let tag = args.vlan.map_or(Tag::NONE, |vid| Tag::new(vid, false));
     // While VLAN filtering is off, the programs do not look at tags.
     let tag = if bridge.tables.config()?.filters_vlans() { tag } else { Tag::NONE };
-    let frame = Frame { dst: args.destination, src: args.source, tag, frames: Segments::one(args.length) };
+    let frame = Frame {
+        dst: args.destination.address(),
+        src: args.source.address(),
+        tag,
+        frames: Segments::one(args.length),
+    };
     let facts = Facts::read(&bridge.tables, names, &frame, ingress)?;
     let question = Question { frame, ingress, now: facts.now, config: &facts.config };
     // Of the frame only its addresses are known: what the guards ask of its inside is taken to be right.
     let inspect = |guards: Guards| {
-        let own = !guards.has(Guards::MACS) || facts.allows(&Source::mac(ingress, frame.src));
+        let own = !guards.has(Guards::MACS) || facts.allows(&Source::mac(ingress, frame.src.mac()));
         (!own).then_some(DropReason::MacGuard)
     };
     let decision = decide(&question, &facts, inspect);
