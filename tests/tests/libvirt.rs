@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use xbr_lab::{
     Domain, Helper, Libvirt, Mac, Namespace, Rights, Segment, Snapshot, Xbr, require_libvirt,
-    vm::{Kernel, Nic, Seat, Station, Vm, checksum_errors, send},
+    vm::{Kernel, Nic, Seat, Station, Vm, checksum_errors, require_full, send},
     wait_until,
 };
 
@@ -73,7 +73,7 @@ fn check(vm: &Vm, seat: Seat, segment: &Segment) {
 
 #[test]
 fn ways_in_beside_a_nat_network() {
-    if !require_libvirt() {
+    if !require_full() || !require_libvirt() {
         return;
     }
     let segment = Segment::builder().build();

@@ -4,7 +4,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use xbr_lab::vm::{Kernel, Nic, Seat, Station, Vm, Watch, checksum_errors, reach, require_guests, send};
+use xbr_lab::vm::{
+    Kernel, Nic, Seat, Station, Vm, Watch, checksum_errors, full, reach, require_full, require_guests, send,
+};
 use xbr_lab::{Mac, Namespace, Process, Segment, Xbr, wait_until};
 
 const XBR: &str = env!("CARGO_BIN_EXE_xbr-under-test");
@@ -120,6 +122,9 @@ fn it_reboots_and_changes() {
 
 #[test]
 fn it_has_a_bridge_of_its_own() {
+    if !require_full() {
+        return;
+    }
     let Some(scene) = scene() else { return };
     let nested = Seat(40);
     let (one, two) = (&scene.one, &scene.two);
@@ -172,8 +177,15 @@ fn it_ends_tunnels() {
         ("gretap", "type gretap local L remote R"),
         ("ipip", "type ipip local L remote R"),
     ];
+    // One whose outer checksum is whole, and one without any.
+    let short = ["vxlan", "gre"];
     for (number, (name, words)) in kinds.iter().enumerate() {
-        tunnel(&scene, name, words, 1 + number as u8);
+        if full() || short.contains(name) {
+            tunnel(&scene, name, words, 1 + number as u8);
+        }
+    }
+    if !full() {
+        return;
     }
     // Two tags, the outer one the provider's.
     for (vm, seat) in [(&scene.one, ONE), (&scene.two, TWO)] {
