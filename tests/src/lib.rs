@@ -22,6 +22,8 @@
 //! Nothing of a lab has a name in the file system and nothing outlives the test process, even when it is killed:
 //! namespaces are held by file descriptors only, and children die with the thread that started them.
 
+pub mod bench;
+mod bpf;
 mod counters;
 mod device;
 pub mod dhcp;

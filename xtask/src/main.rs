@@ -3,6 +3,7 @@
 //! Every verb brings up the toolchain first, so that nobody has to know that there is a `setup`.
 
 mod apt;
+mod bench;
 mod bpf_linker;
 mod build;
 mod build_ebpf;
@@ -46,6 +47,8 @@ enum Verb {
     Test(test::Args),
     /// Print what the kernel's verifier walks of each program, and its stack.
     Verify,
+    /// Measure xbr against a Linux bridge and the limits of the hooks.
+    Bench(bench::Args),
     /// Do what continuous integration does: format, lints, docs, tests.
     Ci,
 }
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Verb::Guests(args) => guests::verb(&args),
         Verb::Test(args) => test::verb(&args),
         Verb::Verify => verify::verb(),
+        Verb::Bench(args) => bench::verb(&args),
         Verb::Ci => ci::verb(),
     };
     match done {

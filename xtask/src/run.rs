@@ -37,7 +37,7 @@ pub fn verb(args: &Args) -> Result<()> {
 }
 
 /// Replaces this process by `program`, as root.
-fn become_root(program: &Path, args: &[OsString]) -> Result<()> {
+pub fn become_root(program: &Path, args: &[OsString]) -> Result<()> {
     let mut command = if kernel::is_root() {
         Command::new(program)
     } else if kernel::on_path("sudo") && std::io::stdin().is_terminal() {

@@ -1,0 +1,75 @@
+//! The programs that make frames, eat them, and forward them without a look: the limits of the hooks.
+
+use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+
+use crate::bpf::{Hook, Program, devmap, insn};
+
+const XDP_DROP: i32 = 1;
+const REDIRECT: i32 = 23;
+const REDIRECT_MAP: i32 = 51;
+const RANDOM: i32 = 7;
+
+const fn set(dst: u8, imm: i32) -> u64 {
+    insn(0xb7, dst, 0, 0, imm)
+}
+
+const fn copy(dst: u8, src: u8) -> u64 {
+    insn(0xbf, dst, src, 0, 0)
+}
+
+const fn call(helper: i32) -> u64 {
+    insn(0x85, 0, 0, 0, helper)
+}
+
+const EXIT: u64 = insn(0x95, 0, 0, 0, 0);
+
+/// Eats every frame, at the cost of nothing.
+pub fn sink() -> io::Result<Program> {
+    Program::load(Hook::Xdp, &[set(0, XDP_DROP), EXIT])
+}
+
+/// Sends each frame out of a device, having written random bits into the last two bytes of destination and source. `mask` says which.
+pub fn maker(ifindex: u32, mask: u16) -> io::Result<Program> {
+    let mask = i32::from(mask.to_be());
+    Program::load(
+        Hook::Xdp,
+        &[
+            // r7 is where the frame begins; one without a whole header is dropped.
+            insn(0x61, 7, 1, 0, 0),
+            insn(0x61, 8, 1, 4, 0),
+            copy(2, 7),
+            insn(0x07, 2, 0, 0, 14),
+            insn(0x2d, 2, 8, 11, 0),
+            call(RANDOM),
+            copy(1, 0),
+            insn(0x57, 1, 0, 0, mask),
+            insn(0x6b, 7, 1, 4, 0),
+            insn(0x77, 0, 0, 0, 16),
+            insn(0x57, 0, 0, 0, mask),
+            insn(0x6b, 7, 0, 10, 0),
+            set(1, ifindex as i32),
+            set(2, 0),
+            call(REDIRECT),
+            EXIT,
+            set(0, XDP_DROP),
+            EXIT,
+        ],
+    )
+}
+
+/// Forwards every frame to one device of the caller's namespace, by a devmap as xbr does: the ceiling of XDP.
+pub fn bare_xdp(ifindex: u32) -> io::Result<(Program, OwnedFd)> {
+    let map = devmap(ifindex)?;
+    let fd = map.as_raw_fd();
+    let program = Program::load(
+        Hook::Xdp,
+        &[insn(0x18, 1, 1, 0, fd), 0, set(2, 0), set(3, 0), call(REDIRECT_MAP), EXIT],
+    )?;
+    Ok((program, map))
+}
+
+/// The same in tcx.
+pub fn bare_tcx(ifindex: u32) -> io::Result<Program> {
+    Program::load(Hook::TcxIngress, &[set(1, ifindex as i32), set(2, 0), call(REDIRECT), EXIT])
+}
