@@ -1,0 +1,43 @@
+//! The measuring stick itself, and that nothing has fallen off: bounds are far below what a quiet machine reaches (`docs/performance.md`).
+
+use xbr_lab::{
+    bench::{Options, Report, Row, run},
+    require_privileges,
+};
+
+fn measured(work: &str) -> Option<Row> {
+    if !require_privileges() {
+        return None;
+    }
+    let options =
+        Options { xbr: env!("CARGO_BIN_EXE_xbr-under-test").into(), rounds: 3, only: vec![work.into()] };
+    let report = run(&options, |_| {});
+    println!("{}", report.markdown());
+    report.rows.into_iter().next()
+}
+
+#[test]
+fn xdp_is_far_faster_than_a_linux_bridge() {
+    let Some(row) = measured("xdp/1k") else { return };
+    let (middle, ..) = row.ratio("xbr", "bridge").unwrap();
+    assert!(middle >= 1.6, "{middle:.2} of a Linux bridge");
+    let (ceiling, ..) = row.ratio("ceiling", "xbr").unwrap();
+    assert!(ceiling > 0.9, "forwarding costs less than a bare redirect? {ceiling:.2}");
+}
+
+#[test]
+fn tc_is_not_slower_than_a_linux_bridge() {
+    let Some(row) = measured("tcx/1") else { return };
+    let (middle, ..) = row.ratio("xbr", "bridge").unwrap();
+    assert!(middle >= 0.8, "{middle:.2} of a Linux bridge");
+}
+
+#[test]
+fn ratios_are_of_the_same_round() {
+    let figures = vec![("bridge".into(), vec![1.0, 2.0, 4.0]), ("xbr".into(), vec![2.0, 4.0, 6.0])];
+    let row = Row { work: "work".into(), unit: "frames/s".into(), figures };
+    assert_eq!(row.ratio("xbr", "bridge"), Some((2.0, 1.5, 2.0)));
+    assert_eq!(row.ratio("xbr", "ceiling"), None);
+    let text = Report { rows: vec![row] }.markdown();
+    assert!(text.contains("| work | xbr | 4 frames/s | 2.00 (1.50 to 2.00) | – |"), "{text}");
+}
