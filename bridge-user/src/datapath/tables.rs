@@ -13,6 +13,7 @@ use bridge_common::{
 use super::{
     PinDir, VlanTables, batch,
     error::{Error, Result, words},
+    floods::FloodMaps,
     layout,
     policies::PolicyMaps,
     programs::OBJECT,
@@ -41,6 +42,7 @@ pub struct Tables {
     devices: DevMap<MapData>,
     pub(super) policy_maps: PolicyMaps,
     vlans: VlanTables,
+    pub(super) floods: FloodMaps,
     fdb_max: u32,
 }
 
@@ -75,6 +77,7 @@ impl Tables {
             port_of: typed(maps::PORT_OF, data(maps::PORT_OF)?)?,
             devices: typed(maps::DEVICES, data(maps::DEVICES)?)?,
             policy_maps: PolicyMaps::open(data)?,
+            floods: FloodMaps::open(data)?,
             vlans: VlanTables::open_at(pin)?,
             fdb_max,
         })
@@ -92,6 +95,7 @@ impl Tables {
 
     /// Writes the settings.
     pub fn set_config(&mut self, config: Config) -> Result<()> {
+        self.floods.outdate()?;
         self.config.set(0, config, 0).map_err(|error| write_error(maps::CONFIG, error))
     }
 
@@ -112,6 +116,7 @@ impl Tables {
 
     /// Writes the facts of a port.
     pub fn set_port(&mut self, id: PortId, port: Port) -> Result<()> {
+        self.floods.outdate()?;
         self.ports.set(id.index(), port, 0).map_err(|error| write_error(maps::PORTS, error))
     }
 
@@ -121,8 +126,9 @@ impl Tables {
     }
 
     /// The VLANs, to be changed.
-    pub fn vlans_mut(&mut self) -> &mut VlanTables {
-        &mut self.vlans
+    pub fn vlans_mut(&mut self) -> Result<&mut VlanTables> {
+        self.floods.outdate()?;
+        Ok(&mut self.vlans)
     }
 
     /// What the controller wrote down about a port.
