@@ -184,8 +184,13 @@ impl Tables {
         self.floods.outdated
     }
 
-    /// Works out anew who gets the copies of floods that XDP makes. Of the ports named in `crowded` it makes none.
-    pub fn settle_floods(&mut self, crowded: &[PortId]) -> Result<()> {
+    /// To be called before anything changes that is not in these tables and that floods depend on.
+    pub fn outdate_floods(&mut self) -> Result<()> {
+        self.floods.outdate()
+    }
+
+    /// Works out anew who gets the copies of floods that XDP makes. `leave_out`: a sender among the recipients can be left out.
+    pub fn settle_floods(&mut self, leave_out: bool) -> Result<()> {
         self.floods.outdate()?;
         let config = self.config()?;
         let ids = (0..config.ports_end).map(PortId);
@@ -193,9 +198,7 @@ impl Tables {
         let vlans = if config.filters_vlans() { self.vlans().all()?.into_iter().collect() } else { BTreeMap::new() };
         let facts = Facts { ports, vlans };
         let mut sets = facts.sets(&config);
-        if !crowded.is_empty() {
-            sets.retain(|kind, _| !kind.leaves_out_sender(PortFlags::default()));
-        }
+        sets.retain(|kind, _| leave_out || !kind.leaves_out_sender(PortFlags::default()));
         let generation = self.floods.generation()?;
         sets.values_mut().for_each(|set| set.generation = generation);
         self.floods.publish(&sets, &facts)?;
