@@ -47,14 +47,7 @@ impl ForeignXdp {
     }
 
     fn attach_here(dev: &str) -> io::Result<ForeignXdp> {
-        let load = Load {
-            prog_type: BPF_PROG_TYPE_XDP,
-            insn_count: PASS.len() as u32,
-            insns: PASS.as_ptr() as u64,
-            license: c"GPL".as_ptr() as u64,
-            ..Load::default()
-        };
-        let program = bpf(BPF_PROG_LOAD, &load)?;
+        let program = load(&PASS)?;
         let create = Create {
             program: std::os::fd::AsRawFd::as_raw_fd(&program) as u32,
             ifindex: crate::device::index(dev)?,
@@ -63,6 +56,18 @@ impl ForeignXdp {
         };
         Ok(ForeignXdp { _link: bpf(BPF_LINK_CREATE, &create)? })
     }
+}
+
+/// Loads an XDP program of these instructions.
+pub fn load(instructions: &[u64]) -> io::Result<OwnedFd> {
+    let load = Load {
+        prog_type: BPF_PROG_TYPE_XDP,
+        insn_count: instructions.len() as u32,
+        insns: instructions.as_ptr() as u64,
+        license: c"GPL".as_ptr() as u64,
+        ..Load::default()
+    };
+    bpf(BPF_PROG_LOAD, &load)
 }
 
 fn bpf<T>(command: libc::c_long, attribute: &T) -> io::Result<OwnedFd> {
