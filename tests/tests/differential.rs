@@ -67,6 +67,9 @@ fn has_half_a_tag(frame: &[u8]) -> bool {
 
 /// What the frame itself is when the program has ended, unless it was one for many.
 fn bytes_out(model: &Model, arrival: &Arrival, action: Action, sent: &[Sent]) -> Option<Vec<u8>> {
+    if action == Action::Spread {
+        return sent.first().map(|copy| changed(&arrival.bytes, copy.retag, copy.vlan));
+    }
     let [sent] = sent else { return (action == Action::Pass).then(|| arrival.bytes.clone()) };
     match (arrival.program, sent.retag) {
         (Program::Xdp, retag) => Some(changed(&arrival.bytes, retag, sent.vlan)),
@@ -87,7 +90,7 @@ fn number(action: Action, program: Program) -> u32 {
         // XDP_PASS, XDP_DROP, XDP_REDIRECT
         (Action::Pass, _) => 2,
         (Action::Drop, _) => 1,
-        (Action::Redirect(_), Program::Xdp) => 4,
+        (Action::Redirect(_), Program::Xdp) | (Action::Spread, _) => 4,
     }
 }
 
@@ -102,8 +105,14 @@ impl Drop for Place<'_> {
     }
 }
 
-/// Runs a script on both, and returns how many frames that were and the model at the end.
-fn replay(kernel: &mut Kernel, devices: &Devices, name: &str, bytes: &[u8]) -> (u64, Model) {
+/// Runs a script on both, and returns how many frames that were and the model at the end; adds to `spread` the copies that XDP made.
+fn replay(
+    kernel: &mut Kernel,
+    devices: &Devices,
+    name: &str,
+    bytes: &[u8],
+    spread: &mut u64,
+) -> (u64, Model) {
     let Script { mut model, steps } = Script::decode(bytes, devices);
     kernel.begin(&model);
     let mut frames = 0;
@@ -128,6 +137,15 @@ fn replay(kernel: &mut Kernel, devices: &Devices, name: &str, bytes: &[u8]) -> (
         let copies = if is_flood { done.sent.as_slice() } else { &[] };
         kernel.copies(&arrival, before.ingress(&arrival), copies);
         frames += 1;
+        if done.action == Action::Spread {
+            // Once more, and this time the kernel makes the copies.
+            let again = model.run(&arrival);
+            kernel.live(&arrival, clock, model.guard);
+            kernel.compare(&model);
+            let copies = if again.action == Action::Spread { again.sent.as_slice() } else { &[] };
+            kernel.copies(&arrival, None, copies);
+            *spread += copies.len() as u64;
+        }
     }
     (frames, model)
 }
@@ -149,20 +167,22 @@ fn the_kernel_does_what_the_model_does() {
         (0..=usize::from(GUESTS)).map(|index| RawPort::open(&sinks, &format!("sink{index}"))).collect();
     bridge.run(|| {
         let mut kernel = Kernel::load(&devices, ears);
+        let mut spread = 0;
         for entry in fs::read_dir(corpus).unwrap() {
             let path = entry.unwrap().path();
-            replay(&mut kernel, &devices, &path.display().to_string(), &fs::read(&path).unwrap());
+            replay(&mut kernel, &devices, &path.display().to_string(), &fs::read(&path).unwrap(), &mut spread);
         }
         let (mut total, mut frames) = (PortCounters::default(), 0);
         for seed in first..first + sequences {
             let name = format!("of XBR_DIFFERENTIAL_SEED={seed} XBR_DIFFERENTIAL_SEQUENCES=1");
-            let (count, model) = replay(&mut kernel, &devices, &name, &random(seed, 1200));
+            let (count, model) = replay(&mut kernel, &devices, &name, &random(seed, 1200), &mut spread);
             frames += count;
             model.counters.values().for_each(|counters| total.add(counters));
         }
-        println!("{frames} frames of {sequences} sequences: {total:?}");
+        println!("{frames} frames of {sequences} sequences, {spread} copies of XDP: {total:?}");
         if sequences >= 100 {
             every_outcome_was_there(&total);
+            assert!(spread > 0, "XDP made no copies");
         }
     });
 }

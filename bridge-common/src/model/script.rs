@@ -98,7 +98,7 @@ impl Step {
                 model.own(key.mac);
             }
             Self::Filtering(on) => {
-                model.config.flags = ConfigFlags::default().with(ConfigFlags::VLAN_FILTERING, on);
+                model.config.flags = model.config.flags.with(ConfigFlags::VLAN_FILTERING, on);
                 let macs: Vec<_> = model.stations.keys().map(|key| key.mac).collect();
                 macs.into_iter().for_each(|mac| model.own(mac));
             }
@@ -189,6 +189,8 @@ fn bridge(bytes: &mut Bytes<'_>, devices: &Devices) -> Model {
     let settings = bytes.byte();
     model.config.ageing = [0, 2, 5, 300][usize::from(settings & 3)] * SECOND;
     model.guard = settings & 0x1c != 0;
+    // Of every two bridges, one has other stations behind the host.
+    model.config.flags = model.config.flags.with(ConfigFlags::HOST_ALONE, settings & 0x80 != 0);
     model.refusing.insert(devices.absent);
     for (index, ifindex) in devices.ports.into_iter().chain([devices.absent]).enumerate() {
         let facts = bytes.byte();
