@@ -64,9 +64,9 @@ impl Kind {
         let senders = [Sender::Uplink, Sender::Guest, Sender::Isolated];
         let forms: &[bool] = if vlan == 0 { &[false] } else { &[false, true] };
         (1..=3).flat_map(move |spread| {
-            senders
-                .into_iter()
-                .flat_map(move |sender| forms.iter().map(move |tagged| Self::new(vlan, spread, sender, *tagged)))
+            senders.into_iter().flat_map(move |sender| {
+                forms.iter().map(move |tagged| Self::new(vlan, spread, sender, *tagged))
+            })
         })
     }
 
@@ -162,7 +162,8 @@ impl Recipients {
         if self.count > 0 && self.retag != number {
             return false;
         }
-        let (Some(place), Ok(port)) = (self.ports.get_mut(usize::from(self.count)), u8::try_from(id.0)) else {
+        let (Some(place), Ok(port)) = (self.ports.get_mut(usize::from(self.count)), u8::try_from(id.0))
+        else {
             return false;
         };
         *place = port;
@@ -172,7 +173,11 @@ impl Recipients {
 }
 
 /// Who gets a copy of such a flood, if XDP can make them all: each alike, none for the host, and none with an account to ask.
-pub fn recipients<T: Ports + Vlans + Policies>(kind: Kind, config: &Config, tables: &T) -> Option<Recipients> {
+pub fn recipients<T: Ports + Vlans + Policies>(
+    kind: Kind,
+    config: &Config,
+    tables: &T,
+) -> Option<Recipients> {
     let known = ConfigFlags::VLAN_FILTERING.0 | ConfigFlags::HOST_ALONE.0;
     if kind.spread() != Spread::Unknown && config.flags.0 & !known != 0 {
         // Some other setting may send frames for groups elsewhere.

@@ -64,7 +64,12 @@ impl LiveFrames {
         let done = self.ns.run(|| {
             // SAFETY: the attribute is of the size given, and the frame that it points to is alive.
             let result = unsafe {
-                libc::syscall(libc::SYS_bpf, BPF_PROG_TEST_RUN, &raw mut run, size_of::<Run>() as libc::c_uint)
+                libc::syscall(
+                    libc::SYS_bpf,
+                    BPF_PROG_TEST_RUN,
+                    &raw mut run,
+                    size_of::<Run>() as libc::c_uint,
+                )
             };
             if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
         });

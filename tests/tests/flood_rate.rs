@@ -6,7 +6,9 @@
 use std::time::{Duration, Instant};
 
 use bridge_user::link::Links;
-use xbr_lab::{GuestKind, LinuxBridge, LiveFrames, Mac, Node, Segment, TapsBy, Xbr, ethtool, frames, require_privileges};
+use xbr_lab::{
+    GuestKind, LinuxBridge, LiveFrames, Mac, Node, Segment, TapsBy, Xbr, ethtool, frames, require_privileges,
+};
 
 const XBR: &str = env!("CARGO_BIN_EXE_xbr-under-test");
 const ROUNDS: usize = 9;
@@ -22,7 +24,11 @@ struct Subject {
     _switch: Box<dyn std::any::Any>,
 }
 
-fn subject(recipients: usize, to: Mac, switch: impl FnOnce(&mut Segment) -> Box<dyn std::any::Any>) -> Subject {
+fn subject(
+    recipients: usize,
+    to: Mac,
+    switch: impl FnOnce(&mut Segment) -> Box<dyn std::any::Any>,
+) -> Subject {
     let mut segment = Segment::builder().quiet().guests(recipients, GuestKind::Veth).build();
     let switch = switch(&mut segment);
     // What comes out of one end of a veth by redirect is only taken in by another that polls: one with XDP or GRO.
@@ -65,7 +71,8 @@ impl Subject {
 
 fn compare(what: &str, to: Mac, recipients: usize, words: &'static str) {
     let ours = subject(recipients, to, |segment| Box::new(Xbr::on(XBR, segment, words)));
-    let theirs = subject(recipients, to, |segment| Box::new(segment.start(TapsBy::Switch, LinuxBridge::start)));
+    let theirs =
+        subject(recipients, to, |segment| Box::new(segment.start(TapsBy::Switch, LinuxBridge::start)));
     let mut ratios = Vec::new();
     let mut rates = Vec::new();
     for round in 0..ROUNDS {

@@ -163,6 +163,16 @@ impl Script {
         }
         Self { model, steps }
     }
+
+    /// The same on a bridge where XDP copies floods: every port that there is takes it, and behind the host is nobody. By chance that is rare.
+    pub fn where_xdp_floods(mut self) -> Self {
+        for (id, port) in &mut self.model.ports {
+            port.flags =
+                port.flags.with(PortFlags::XDP, *id != PortId::HOST).with(PortFlags::UP, *id != ABSENT);
+        }
+        self.model.config.flags = self.model.config.flags.with(ConfigFlags::HOST_ALONE, true);
+        self
+    }
 }
 
 impl Model {

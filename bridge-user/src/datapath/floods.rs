@@ -195,7 +195,8 @@ impl Tables {
         let config = self.config()?;
         let ids = (0..config.ports_end).map(PortId);
         let ports = ids.map(|id| self.port(id)).collect::<Result<_>>()?;
-        let vlans = if config.filters_vlans() { self.vlans().all()?.into_iter().collect() } else { BTreeMap::new() };
+        let vlans =
+            if config.filters_vlans() { self.vlans().all()?.into_iter().collect() } else { BTreeMap::new() };
         let facts = Facts { ports, vlans };
         let mut sets = facts.sets(&config);
         sets.retain(|kind, _| leave_out || !kind.leaves_out_sender(PortFlags::default()));

@@ -43,7 +43,8 @@ fn no_copy_is_lost_or_doubled_while_ports_change() {
     let bridge = Xbr::on(XBR, &mut segment, "--hook xdp");
     bridge.text("port del vm4");
     let before = bridge.counters("vm1");
-    let listeners: Vec<&Node> = [segment.guest(2), segment.guest(3), segment.outside(), segment.guest(4)].into();
+    let listeners: Vec<&Node> =
+        [segment.guest(2), segment.guest(3), segment.outside(), segment.guest(4)].into();
     let over = AtomicBool::new(false);
     let from = segment.guest(1);
     let (sent, heard) = std::thread::scope(|scope| {

@@ -48,7 +48,12 @@ fn a_vlan_without_the_host_is_flooded_in_xdp() {
             // Access ports alone: each copy as it came.
             check(one, &plain, &[(two, vec![plain.clone()]), (three, vec![plain.clone()])], true);
             // One that says its VLAN, where that is allowed: the copies leave without.
-            check(one, &tagged(to, one.mac, &[VLAN]), &[(two, vec![plain.clone()]), (three, vec![plain])], true);
+            check(
+                one,
+                &tagged(to, one.mac, &[VLAN]),
+                &[(two, vec![plain.clone()]), (three, vec![plain])],
+                true,
+            );
             // In other forms TC has a look.
             let hop = tagged(to, one.mac, &[VLAN, (0x8100, 20)]);
             let before = bridge.all_counters();
@@ -62,7 +67,8 @@ fn a_vlan_without_the_host_is_flooded_in_xdp() {
         let all = |frame: &[u8]| guests.iter().map(|node| (*node, vec![frame.to_vec()])).collect::<Vec<_>>();
         check(outside, &came, &all(&leaves), true);
         let (plain, trunk) = (tagged(to, one.mac, &[]), tagged(to, one.mac, &[VLAN]));
-        let hearers = [(two, vec![plain.clone()]), (three, vec![plain.clone()]), (outside, vec![trunk.clone()])];
+        let hearers =
+            [(two, vec![plain.clone()]), (three, vec![plain.clone()]), (outside, vec![trunk.clone()])];
         check(one, &plain, &hearers, false);
         // Trunks and nobody else: the tag is put on. (An isolated port is none that could get a copy of what one like it sends.)
         bridge.text("port set vm1 isolated on");

@@ -55,15 +55,13 @@ fn floods_leave_where_they_are_wanted() {
         for (word, to) in [("flood", NOBODY), ("mcast_flood", GROUP), ("bcast_flood", Mac::BROADCAST)] {
             let frame = frames::frame(to, one.mac, 60);
             // A host behind which nobody is takes no unicasts to nobody known.
-            let others: Vec<_> =
-                if to == NOBODY { vec![outside, three] } else { vec![host, outside, three] };
+            let others: Vec<_> = if to == NOBODY { vec![outside, three] } else { vec![host, outside, three] };
             bridge.text(&format!("port set dev vm2 {word} off"));
             assert_eq!(bridge.port("vm2")[word], false);
             for other in ["flood", "mcast_flood", "bcast_flood"].into_iter().filter(|other| *other != word) {
                 assert_eq!(bridge.port("vm2")[other], true);
             }
-            ears.send(one, &frame, &others)
-                .unwrap_or_else(|e| panic!("{kind:?} {word}: {e}"));
+            ears.send(one, &frame, &others).unwrap_or_else(|e| panic!("{kind:?} {word}: {e}"));
             // What is known comes in all the same.
             ears.send(one, &frames::finished(two.mac, one.mac, 100), &[two]).unwrap();
             bridge.text(&format!("port set dev vm2 {word} on"));
