@@ -29,7 +29,8 @@ impl Books<'_> {
         to.iter().for_each(|to| self.counted.at(PORTS[*to]).tx.add(bytes));
         if self.xdp && PORTS[from] != "host" {
             match to {
-                [_, _, ..] => self.slow(from, "flood"),
+                // XDP copies what the host gets none of.
+                [_, _, ..] if to.contains(&2) => self.slow(from, "flood"),
                 [2] => self.slow(from, "to_host"),
                 _ => {}
             }

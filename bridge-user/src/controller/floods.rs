@@ -12,7 +12,7 @@ const UPPERS: usize = 8;
 impl Bridge {
     /// Works out who gets copies, if anything that it depends on was changed since. Until then floods are TC's.
     pub(super) fn settle_floods(&mut self) -> Result<()> {
-        if !self.hands.tables.are_floods_outdated() {
+        if !self.hands.tables.are_floods_outdated()? {
             return Ok(());
         }
         let links = self.hands.links.list()?;

@@ -31,8 +31,10 @@ pub(super) struct FloodMaps {
     of_data: MapData,
     sets: Array<MapData, Recipients>,
     devices: MapData,
-    /// The generation was ended since the sets were worked out.
-    outdated: bool,
+    /// The generation of which the sets were worked out here.
+    settled: Option<u64>,
+    /// It was ended here since.
+    ended: bool,
 }
 
 impl FloodMaps {
@@ -43,7 +45,8 @@ impl FloodMaps {
             of_data: data(FLOOD_OF)?,
             sets: typed(FLOOD_SETS, data(FLOOD_SETS)?)?,
             devices: data(FLOOD_DEVICES)?,
-            outdated: false,
+            settled: None,
+            ended: false,
         })
     }
 
@@ -53,12 +56,12 @@ impl FloodMaps {
 
     /// To be called before anything is written that floods depend on.
     pub(super) fn outdate(&mut self) -> Result<()> {
-        if self.outdated {
+        if self.ended {
             return Ok(());
         }
         let next = self.generation()?.wrapping_add(1);
         self.state.set(0, next, 0).map_err(|error| write_error(FLOOD_STATE, error))?;
-        self.outdated = true;
+        self.ended = true;
         Ok(())
     }
 
@@ -179,9 +182,9 @@ impl Facts {
 }
 
 impl Tables {
-    /// Whether floods are TC's alone until [`Self::settle_floods`].
-    pub fn are_floods_outdated(&self) -> bool {
-        self.floods.outdated
+    /// Whether floods are TC's alone until [`Self::settle_floods`], whoever has changed something.
+    pub fn are_floods_outdated(&self) -> Result<bool> {
+        Ok(self.floods.settled != Some(self.floods.generation()?))
     }
 
     /// To be called before anything changes that is not in these tables and that floods depend on.
@@ -203,7 +206,7 @@ impl Tables {
         let generation = self.floods.generation()?;
         sets.values_mut().for_each(|set| set.generation = generation);
         self.floods.publish(&sets, &facts)?;
-        self.floods.outdated = false;
+        (self.floods.settled, self.floods.ended) = (Some(generation), false);
         Ok(())
     }
 }
