@@ -32,6 +32,8 @@ pub struct ConfigFlags(pub u32);
 impl ConfigFlags {
     /// Frames have VLANs, and ports are in them.
     pub const VLAN_FILTERING: Self = Self(1);
+    /// Behind the host's port is no station but the host, so unicasts to nobody known are not for it.
+    pub const HOST_ALONE: Self = Self(1 << 8);
 
     /// All bits of `other` are set.
     #[inline(always)]

@@ -7,6 +7,7 @@
 pub use crate::decision::{Decision, Learn, Lesson, Spread, Verdict};
 use crate::{
     Config, DropReason, Fdb, FdbEntry, FdbEventKind, Frame, Mac, Port, PortFlags, PortId, Ports,
+    config::ConfigFlags,
     fdb::{FdbFlags, Full},
     policy::{Guards, Meter, Policies},
     vlan::{ANY_VLAN, Membership, Retag, Vlans, retag},
@@ -214,7 +215,7 @@ fn flood<T: Tables>(question: &Question<'_>, decision: &mut Decision, tables: &T
 
 /// Egress policy: whether a frame, or a flood's copy of it, may leave through this port, and with which tag.
 #[inline(always)]
-pub fn leave<T: Tables>(
+pub fn leave<T: Ports + Vlans + Policies>(
     question: &Question<'_>,
     decision: &Decision,
     egress: PortId,
@@ -231,6 +232,10 @@ pub fn leave<T: Tables>(
     }
     let unwanted = match decision.spread {
         Spread::One => PortFlags(0),
+        // As the Linux bridge's own device, unless that is promiscuous (`br_handle_frame_finish`).
+        Spread::Unknown if egress == PortId::HOST && question.config.flags.has(ConfigFlags::HOST_ALONE) => {
+            return Err(DropReason::NoFlood);
+        }
         Spread::Unknown => PortFlags::NO_FLOOD,
         Spread::Multicast => PortFlags::NO_MCAST_FLOOD,
         Spread::Broadcast => PortFlags::NO_BCAST_FLOOD,
@@ -250,7 +255,7 @@ pub fn leave<T: Tables>(
 
 /// With which tag a frame leaves through a port, if it is in its VLAN.
 #[inline(always)]
-pub fn tag_out<T: Tables>(
+pub fn tag_out<T: Vlans>(
     question: &Question<'_>,
     decision: &Decision,
     egress: PortId,

@@ -24,6 +24,7 @@ pub mod maps;
 pub mod model;
 pub mod policy;
 pub mod port;
+pub mod recipients;
 pub mod record;
 #[cfg(test)]
 mod tests;
@@ -61,6 +62,7 @@ mod pod {
         crate::Policy,
         crate::policy::Source,
         crate::Vlan,
+        crate::recipients::Recipients,
         crate::vlan::VlanCounters,
         crate::record::BridgeRecord,
         crate::record::PortRecord,

@@ -54,8 +54,20 @@ pub const FORGOTTEN: &str = "FORGOTTEN";
 /// `[0] -> ` the program [`programs::FLOODING`].
 pub const FLOODING: &str = "FLOODING";
 
+/// `[0] -> ` the program [`programs::SPREADING`].
+pub const SPREADING: &str = "SPREADING";
+
+/// `[0] -> u64`: the generation of all that floods depend on. What was worked out in another counts no more.
+pub const FLOOD_STATE: &str = "FLOOD_STATE";
+/// [`crate::recipients::Kind`]` -> u32`, the row of its set.
+pub const FLOOD_OF: &str = "FLOOD_OF";
+/// `[row] -> `[`crate::recipients::Recipients`].
+pub const FLOOD_SETS: &str = "FLOOD_SETS";
+/// `[row] -> ` a devmap of their devices.
+pub const FLOOD_DEVICES: &str = "FLOOD_DEVICES";
+
 /// Every map that is pinned. The load-time constants' `.rodata` is not: it belongs to one program.
-pub const PINNED: [&str; 23] = [
+pub const PINNED: [&str; 28] = [
     PORT_OF,
     PORT_AT,
     PORTS,
@@ -79,6 +91,11 @@ pub const PINNED: [&str; 23] = [
     LEARNED,
     FORGOTTEN,
     FLOODING,
+    SPREADING,
+    FLOOD_STATE,
+    FLOOD_OF,
+    FLOOD_SETS,
+    FLOOD_DEVICES,
 ];
 
 /// Those that a bridge of an earlier version may lack. They begin empty, so making them beside the others is all that
@@ -127,6 +144,8 @@ pub mod programs {
     pub const HOST: &str = "xbr_host";
     /// What the three call for a frame that is for many.
     pub const FLOODING: &str = "xbr_flooding";
+    /// What XDP calls for a frame that is for many.
+    pub const SPREADING: &str = "xbr_spreading";
     /// The tracepoint of devmap transmissions.
     pub const XMIT: &str = "xbr_xmit";
 }

@@ -96,6 +96,24 @@ impl Judged {
         PortId(self.ingress as u16)
     }
 
+    /// Copies it, word by word: LLVM would make it a call of aya's `memcpy`, which goes byte by byte.
+    #[inline(always)]
+    pub fn copy_to(&self, place: *mut Self) {
+        let (from, to) = ((&raw const *self).cast::<u64>(), place.cast::<u64>());
+        let mut word = 0;
+        while word < size_of::<Self>() / 8 {
+            // SAFETY: both are of this size, and every bit pattern is a number.
+            unsafe { to.add(word).write_volatile(from.add(word).read_volatile()) };
+            word += 1;
+        }
+    }
+
+    /// The ingress port's word.
+    #[inline(always)]
+    pub const fn from(&self) -> PortFlags {
+        self.from
+    }
+
     /// Whether [`commit`] has anything to write or to tell.
     #[inline(always)]
     const fn teaches(&self) -> bool {

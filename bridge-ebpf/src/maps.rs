@@ -3,7 +3,8 @@
 use aya_ebpf::{
     Global,
     bindings::BPF_F_NO_PREALLOC,
-    macros::map,
+    btf_maps::{ArrayOfMaps, DevMap as InnerDevMap},
+    macros::{btf_map, map},
     maps::{Array, DevMap, HashMap, PerCpuArray, PerCpuHashMap, PerfEventByteArray, ProgramArray, RingBuf},
 };
 use bridge_common::{
@@ -12,9 +13,12 @@ use bridge_common::{
     maps::{DEFAULT_FDB_MAX, EVENT_RING_BYTES, PORT_PLACES, constants::NetOffsets, place_of, port_at_place},
     policy::{MAX_SOURCES, Meter, Policy, Source},
     port::MAX_PORTS,
+    recipients::{MAX_KINDS, MAX_SETS, Recipients},
     record::{BridgeRecord, PortRecord},
     vlan::{MAX_VLANS, Vlan, VlanCounters},
 };
+
+use crate::judge::Judged;
 
 #[map]
 static PORT_OF: HashMap<u32, u32> = HashMap::with_max_entries(MAX_PORTS, 0);
@@ -117,6 +121,28 @@ pub static FORGOTTEN: Array<u64> = Array::with_max_entries(MAX_PORTS, 0);
 /// Pinned as well: the kernel empties such an array when nobody in user space holds it any more (`bpf_fd_array_map_clear`).
 #[map]
 pub static FLOODING: ProgramArray = ProgramArray::with_max_entries(1, 0);
+
+/// As [`FLOODING`], of XDP: an array holds programs of one type.
+#[map]
+pub static SPREADING: ProgramArray = ProgramArray::with_max_entries(1, 0);
+
+/// What [`SPREADING`]'s program goes on with. XDP programs of one CPU do not interrupt each other.
+#[map]
+pub static JUDGED: PerCpuArray<Judged> = PerCpuArray::with_max_entries(1, 0);
+
+#[map]
+pub static FLOOD_STATE: Array<u64> = Array::with_max_entries(1, 0);
+
+#[map]
+pub static FLOOD_OF: HashMap<u32, u32> = HashMap::with_max_entries(MAX_KINDS, BPF_F_NO_PREALLOC);
+
+#[map]
+pub static FLOOD_SETS: Array<Recipients> = Array::with_max_entries(2 * MAX_SETS, 0);
+
+/// A broadcast goes through all of a devmap's slots, so each of these has as many as it needs: of its kind's shape only type, key, value
+/// and flags are compared (`bpf_map_meta_equal`).
+#[btf_map]
+pub static FLOOD_DEVICES: ArrayOfMaps<InnerDevMap<1>, { 2 * MAX_SETS as usize }> = ArrayOfMaps::new();
 
 /// The controller's own, which no program reads: see `bridge_common::record`.
 #[map]

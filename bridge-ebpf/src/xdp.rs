@@ -21,7 +21,7 @@ use bridge_common::{
 use crate::{
     account, capture,
     judge::{Judged, judge_window, sent, settle},
-    maps::{DEVICES, guard_is_on, port_of},
+    maps::{DEVICES, JUDGED, SPREADING, guard_is_on, port_of},
     packet::Window,
     tables::Tables,
     tag::retag_xdp,
@@ -61,7 +61,7 @@ fn take(ctx: &XdpContext, ingress: PortId, port: &Port) -> Result<u32, SlowReaso
             account::dropped(egress, reason, &frames);
             (xdp_action::XDP_DROP, Sight::dropped(ingress, egress, Path::Xdp, reason))
         }
-        Verdict::Flood(_) => return Err(SlowReason::Flood),
+        Verdict::Flood(_) => return Err(flood(ctx, judged)),
         Verdict::Forward(PortId::HOST) => return Err(SlowReason::ToHost),
         Verdict::Forward(egress) => redirect(ctx, port, egress, judged, decision.retag)?,
     };
@@ -108,6 +108,17 @@ fn redirect(
             Ok((xdp_action::XDP_DROP, sight))
         }
     }
+}
+
+/// Hands a frame for many to the program that makes its copies, which has a stack of its own. Comes back if there is none.
+#[inline(always)]
+fn flood(ctx: &XdpContext, judged: &Judged) -> SlowReason {
+    if let Some(place) = JUDGED.get_ptr_mut(0) {
+        judged.copy_to(place);
+        // SAFETY: the context is the kernel's.
+        let _ = unsafe { SPREADING.tail_call(ctx, 0) };
+    }
+    SlowReason::Flood
 }
 
 /// Asks the guard: the number of a [`SlowReason`], or one more than there are. See [`crate::judge`] for why it is so.

@@ -13,8 +13,6 @@ const LINK_CREATE: libc::c_long = 28;
 const DEVMAP: u32 = 14;
 /// `BPF_F_TEST_XDP_LIVE_FRAMES`.
 const LIVE_FRAMES: u32 = 1 << 1;
-/// Frames that a live run makes at once.
-const BATCH: u32 = 64;
 
 /// Where a program goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -99,8 +97,8 @@ impl Program {
         Ok(Attached(new(LINK_CREATE, &create)?))
     }
 
-    /// Runs an XDP program on `repeat` real frames that have come in at a device of the caller's namespace.
-    pub fn run_live(&self, frame: &[u8], ifindex: u32, repeat: u32) -> io::Result<()> {
+    /// Runs an XDP program on `repeat` real frames that have come in at a device of the caller's namespace, `batch` (0 for 64) at a time.
+    pub fn run_live(&self, frame: &[u8], ifindex: u32, repeat: u32, batch: u32) -> io::Result<()> {
         #[repr(C)]
         #[derive(Default)]
         struct Run {
@@ -131,7 +129,7 @@ impl Program {
             ctx_size_in: size_of_val(&context) as u32,
             ctx_in: context.as_ptr() as u64,
             flags: LIVE_FRAMES,
-            batch_size: BATCH,
+            batch_size: batch,
             ..Run::default()
         };
         call(PROG_TEST_RUN, &run).map(drop)

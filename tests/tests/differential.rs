@@ -12,7 +12,7 @@ use bridge_common::{
     DropReason, PortCounters, SlowReason,
     model::{
         Action, Arrival, Model, Program, Sent,
-        laws::changed,
+        laws::{self, changed},
         script::{CLOCKS, Devices, GUESTS, Script, Step, random},
     },
     vlan::Retag,
@@ -67,6 +67,9 @@ fn has_half_a_tag(frame: &[u8]) -> bool {
 
 /// What the frame itself is when the program has ended, unless it was one for many.
 fn bytes_out(model: &Model, arrival: &Arrival, action: Action, sent: &[Sent]) -> Option<Vec<u8>> {
+    if action == Action::Spread {
+        return sent.first().map(|copy| changed(&arrival.bytes, copy.retag, copy.vlan));
+    }
     let [sent] = sent else { return (action == Action::Pass).then(|| arrival.bytes.clone()) };
     match (arrival.program, sent.retag) {
         (Program::Xdp, retag) => Some(changed(&arrival.bytes, retag, sent.vlan)),
@@ -87,7 +90,7 @@ fn number(action: Action, program: Program) -> u32 {
         // XDP_PASS, XDP_DROP, XDP_REDIRECT
         (Action::Pass, _) => 2,
         (Action::Drop, _) => 1,
-        (Action::Redirect(_), Program::Xdp) => 4,
+        (Action::Redirect(_), Program::Xdp) | (Action::Spread, _) => 4,
     }
 }
 
@@ -102,11 +105,25 @@ impl Drop for Place<'_> {
     }
 }
 
-/// Runs a script on both, and returns how many frames that were and the model at the end.
-fn replay(kernel: &mut Kernel, devices: &Devices, name: &str, bytes: &[u8]) -> (u64, Model) {
-    let Script { mut model, steps } = Script::decode(bytes, devices);
+/// Runs a script on both, once as it is and once on a bridge where XDP copies floods.
+fn replay(kernel: &mut Kernel, devices: &Devices, name: &str, bytes: &[u8], total: &mut Total) {
+    let script = Script::decode(bytes, devices);
+    run(kernel, name, script.clone(), total);
+    run(kernel, name, script.where_xdp_floods(), total);
+}
+
+/// What was run.
+#[derive(Default)]
+struct Total {
+    frames: u64,
+    /// Copies that XDP made.
+    spread: u64,
+    counters: PortCounters,
+}
+
+fn run(kernel: &mut Kernel, name: &str, script: Script, total: &mut Total) {
+    let Script { mut model, steps } = script;
     kernel.begin(&model);
-    let mut frames = 0;
     for (index, step) in steps.iter().enumerate() {
         let _place = Place(name, index, step);
         let Step::Frame(arrival) = step else {
@@ -118,6 +135,7 @@ fn replay(kernel: &mut Kernel, devices: &Devices, name: &str, bytes: &[u8]) -> (
         let clock = CLOCKS.iter().position(|clock| *clock == model.now).unwrap();
         let before = model.clone();
         let done = model.run(&arrival);
+        laws::check(&before, &arrival, &done, &model);
         let (action, bytes) = kernel.run(&arrival, clock, model.guard, 1 << (index % 32));
         assert_eq!(action, number(done.action, arrival.program), "action, instead of {done:?}");
         if let Some(expected) = bytes_out(&before, &arrival, done.action, &done.sent) {
@@ -127,9 +145,18 @@ fn replay(kernel: &mut Kernel, devices: &Devices, name: &str, bytes: &[u8]) -> (
         let is_flood = before.floods(&arrival) && arrival.program != Program::Xdp;
         let copies = if is_flood { done.sent.as_slice() } else { &[] };
         kernel.copies(&arrival, before.ingress(&arrival), copies);
-        frames += 1;
+        total.frames += 1;
+        if done.action == Action::Spread {
+            // Once more, and this time the kernel makes the copies.
+            let again = model.run(&arrival);
+            kernel.live(&arrival, clock, model.guard);
+            kernel.compare(&model);
+            let copies = if again.action == Action::Spread { again.sent.as_slice() } else { &[] };
+            kernel.copies(&arrival, None, copies);
+            total.spread += copies.len() as u64;
+        }
     }
-    (frames, model)
+    model.counters.values().for_each(|counters| total.counters.add(counters));
 }
 
 fn setting(name: &str, default: u64) -> u64 {
@@ -143,26 +170,33 @@ fn the_kernel_does_what_the_model_does() {
     }
     let (bridge, sinks, devices) = lab();
     let first = setting("XBR_DIFFERENTIAL_SEED", 1);
-    let sequences = setting("XBR_DIFFERENTIAL_SEQUENCES", 100);
+    let sequences = setting("XBR_DIFFERENTIAL_SEQUENCES", 60);
     let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../bridge-common/fuzz/corpus/sequence");
     let ears =
         (0..=usize::from(GUESTS)).map(|index| RawPort::open(&sinks, &format!("sink{index}"))).collect();
     bridge.run(|| {
         let mut kernel = Kernel::load(&devices, ears);
+        let mut corpus_total = Total::default();
         for entry in fs::read_dir(corpus).unwrap() {
             let path = entry.unwrap().path();
-            replay(&mut kernel, &devices, &path.display().to_string(), &fs::read(&path).unwrap());
+            replay(
+                &mut kernel,
+                &devices,
+                &path.display().to_string(),
+                &fs::read(&path).unwrap(),
+                &mut corpus_total,
+            );
         }
-        let (mut total, mut frames) = (PortCounters::default(), 0);
+        let mut total = Total::default();
         for seed in first..first + sequences {
             let name = format!("of XBR_DIFFERENTIAL_SEED={seed} XBR_DIFFERENTIAL_SEQUENCES=1");
-            let (count, model) = replay(&mut kernel, &devices, &name, &random(seed, 1200));
-            frames += count;
-            model.counters.values().for_each(|counters| total.add(counters));
+            replay(&mut kernel, &devices, &name, &random(seed, 1200), &mut total);
         }
-        println!("{frames} frames of {sequences} sequences: {total:?}");
-        if sequences >= 100 {
-            every_outcome_was_there(&total);
+        let Total { frames, spread, counters } = total;
+        println!("{frames} frames of {sequences} sequences, {spread} copies of XDP: {counters:?}");
+        if sequences >= 60 {
+            every_outcome_was_there(&counters);
+            assert!(spread > 100, "XDP made no copies");
         }
     });
 }

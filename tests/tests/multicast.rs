@@ -150,13 +150,13 @@ fn what_is_for_all_reaches_all_once_and_never_its_sender() {
         let ears = segment.ears();
         for sender in segment.nodes() {
             let others: Vec<_> = segment.nodes().into_iter().filter(|node| node.mac != sender.mac).collect();
-            for to in [
-                Mac::BROADCAST,
-                Mac([1, 0, 0x5e, 0x7f, 0, 1]),
-                Mac([0x33, 0x33, 0, 0, 0, 0xfb]),
-                // A station that nobody has heard of.
-                Mac::numbered(0x999),
-            ] {
+            // A station that nobody has heard of; the host, behind which nobody is, takes no part in that.
+            let nobody = Mac::numbered(0x999);
+            for to in
+                [Mac::BROADCAST, Mac([1, 0, 0x5e, 0x7f, 0, 1]), Mac([0x33, 0x33, 0, 0, 0, 0xfb]), nobody]
+            {
+                let mut others = others.clone();
+                others.retain(|node| to != nobody || node.mac != segment.host().mac);
                 for frame in [frames::frame(to, sender.mac, 60), frames::finished(to, sender.mac, 1514)] {
                     ears.send(sender, &frame, &others)
                         .unwrap_or_else(|e| panic!("{kind:?} {hook}, {sender:?} → {to}: {e}"));

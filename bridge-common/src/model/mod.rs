@@ -11,6 +11,7 @@ pub mod build;
 pub mod laws;
 mod run;
 pub mod script;
+mod spread;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

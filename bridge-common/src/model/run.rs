@@ -55,6 +55,8 @@ pub enum Action {
     Pass,
     /// XDP: ends here.
     Drop,
+    /// XDP: copies, out of all devices that they are for.
+    Spread,
     /// Out of the device of a port, or through it into the host.
     Redirect(PortId),
 }
@@ -220,7 +222,7 @@ impl Model {
         let question = Question { frame, ingress, now: self.now, config: &config };
         let decision = self.decide(&question, &packet);
         let done = match decision.verdict {
-            Verdict::Flood(_) => return Err(SlowReason::Flood),
+            Verdict::Flood(_) => self.spread(&question, &decision, &packet)?,
             Verdict::Forward(PortId::HOST) => return Err(SlowReason::ToHost),
             Verdict::Forward(egress) => {
                 self.can_redirect(&port, egress, &packet)?;

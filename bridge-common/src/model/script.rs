@@ -98,7 +98,7 @@ impl Step {
                 model.own(key.mac);
             }
             Self::Filtering(on) => {
-                model.config.flags = ConfigFlags::default().with(ConfigFlags::VLAN_FILTERING, on);
+                model.config.flags = model.config.flags.with(ConfigFlags::VLAN_FILTERING, on);
                 let macs: Vec<_> = model.stations.keys().map(|key| key.mac).collect();
                 macs.into_iter().for_each(|mac| model.own(mac));
             }
@@ -163,6 +163,16 @@ impl Script {
         }
         Self { model, steps }
     }
+
+    /// The same on a bridge where XDP copies floods: every port that there is takes it, and behind the host is nobody. By chance that is rare.
+    pub fn where_xdp_floods(mut self) -> Self {
+        for (id, port) in &mut self.model.ports {
+            port.flags =
+                port.flags.with(PortFlags::XDP, *id != PortId::HOST).with(PortFlags::UP, *id != ABSENT);
+        }
+        self.model.config.flags = self.model.config.flags.with(ConfigFlags::HOST_ALONE, true);
+        self
+    }
 }
 
 impl Model {
@@ -189,6 +199,8 @@ fn bridge(bytes: &mut Bytes<'_>, devices: &Devices) -> Model {
     let settings = bytes.byte();
     model.config.ageing = [0, 2, 5, 300][usize::from(settings & 3)] * SECOND;
     model.guard = settings & 0x1c != 0;
+    // Of every two bridges, one has other stations behind the host.
+    model.config.flags = model.config.flags.with(ConfigFlags::HOST_ALONE, settings & 0x80 != 0);
     model.refusing.insert(devices.absent);
     for (index, ifindex) in devices.ports.into_iter().chain([devices.absent]).enumerate() {
         let facts = bytes.byte();

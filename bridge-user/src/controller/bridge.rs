@@ -128,6 +128,8 @@ impl Bridge {
             programs.settle()?;
         }
         self.attach_all()?;
+        self.look_behind_host()?;
+        self.settle_floods()?;
         // Whoever captured before has lost its controller and ended.
         self.end_capture()?;
         // What was forwarding goes on, and its operator hears what it goes past.

@@ -16,7 +16,7 @@ impl Bridge {
         match event {
             // The message tells how the device was; another may be behind it in the queue.
             LinkEvent::Changed(link) => match self.hands.links.by_index(link.index)? {
-                Some(link) => match self.link_changed(&link) {
+                Some(link) => match self.may_be_crowded(&link).and_then(|()| self.link_changed(&link)) {
                     // It went meanwhile, of which word is on its way.
                     Err(Error::Link(error)) if error.is_gone() => Ok(()),
                     outcome => outcome,

@@ -12,6 +12,7 @@ mod checks;
 mod clear;
 mod fdb;
 mod filters;
+mod floods;
 mod follow;
 mod hands;
 mod hooks;

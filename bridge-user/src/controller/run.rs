@@ -141,6 +141,7 @@ async fn attend(
     let mut look_at_rules = None;
     let mut quiet_until = tokio::time::Instant::now();
     loop {
+        settled("work out who gets copies of floods", bridge.settle_floods());
         let next_events = async {
             tokio::time::sleep_until(quiet_until).await;
             events.take().await
@@ -159,7 +160,10 @@ async fn attend(
                 look_at_rules = None;
                 settled("look at the rules of others", bridge.rules_changed());
             }
-            Some(event) = senses.watch.next() => settled("follow a device", bridge.follow(event)),
+            Some(event) = senses.watch.next() => {
+                settled("follow a device", bridge.follow(event));
+                settled("look behind the host", bridge.look_behind_host());
+            }
             taken = next_events => {
                 quiet_until = tokio::time::Instant::now() + EVENT_PAUSE;
                 match taken {
@@ -181,6 +185,7 @@ async fn attend(
             _ = second.tick() => {
                 settled("look for BPDUs", bridge.watch_bpdus());
                 settled("sweep the FDB", bridge.sweep());
+                settled("look behind the host", bridge.look_behind_host());
                 settled("look after the TC filters", bridge.keep_filters());
                 notify(&[NotifyState::Watchdog]);
             }

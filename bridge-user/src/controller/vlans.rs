@@ -130,13 +130,13 @@ impl Bridge {
         if flags.has(PortFlags::OWN_VLANS) {
             return Ok(());
         }
-        self.hands.tables.vlans_mut().set_part(DEFAULT_VLAN, id, Membership::Untagged)?;
+        self.hands.tables.vlans_mut()?.set_part(DEFAULT_VLAN, id, Membership::Untagged)?;
         self.set_pvid(id, DEFAULT_VLAN, false)
     }
 
     fn join(&mut self, id: PortId, vlan: &PortVlan) -> Result<()> {
         for vid in vlan.vids.each() {
-            self.hands.tables.vlans_mut().set_part(vid, id, vlan.membership())?;
+            self.hands.tables.vlans_mut()?.set_part(vid, id, vlan.membership())?;
         }
         let flags = self.hands.tables.policy(id)?.flags;
         let (pvid, own) = pvid_after(flags.pvid(), vlan);
@@ -154,7 +154,7 @@ impl Bridge {
         let (mut pvid, mut wanted) = (0, BTreeSet::new());
         for vlan in vlans {
             for vid in vlan.vids.each() {
-                self.hands.tables.vlans_mut().set_part(vid, id, vlan.membership())?;
+                self.hands.tables.vlans_mut()?.set_part(vid, id, vlan.membership())?;
                 wanted.insert(vid);
             }
             (pvid, _) = pvid_after(pvid, vlan);
@@ -168,7 +168,7 @@ impl Bridge {
     /// Takes a port out of VLANs, and forgets what was learned of it there, as the Linux bridge does (`nbp_vlan_delete`).
     fn leave(&mut self, id: PortId, vids: &[u16]) -> Result<()> {
         for vid in vids {
-            self.hands.tables.vlans_mut().set_part(*vid, id, Membership::None)?;
+            self.hands.tables.vlans_mut()?.set_part(*vid, id, Membership::None)?;
         }
         if !vids.is_empty() {
             self.delete_where(|row| {

@@ -52,7 +52,7 @@ fn carry_vlans(old: &Old<'_>, tables: &mut Tables) -> Result<()> {
     let Some(vlans) = old.open(maps::VLANS)? else { return Ok(()) };
     for (vid, vlan) in vlans::with_members(&vlans)? {
         for id in (0..MAX_PORTS).map(|index| PortId(index as u16)).filter(|id| vlan.members.has(*id)) {
-            tables.vlans_mut().set_part(vid, id, vlan.membership(id))?;
+            tables.vlans_mut()?.set_part(vid, id, vlan.membership(id))?;
         }
     }
     Ok(())

@@ -11,6 +11,7 @@ mod carry;
 mod detach;
 mod error;
 mod events;
+mod floods;
 mod layout;
 mod name;
 mod pins;

@@ -150,7 +150,7 @@ impl Tables {
     /// Allows a port nothing out of the ordinary, in no VLAN, and forgets what it has used: for a new port of an old number, which
     /// has no stations.
     pub fn clear_rules(&mut self, id: PortId) -> Result<()> {
-        self.vlans_mut().leave_all(id)?;
+        self.vlans_mut()?.leave_all(id)?;
         self.set_rules(id, &Rules::default(), None)?;
         let learned = self.learned(id)?;
         self.set_forgotten(id, learned)?;

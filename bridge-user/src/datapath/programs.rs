@@ -9,7 +9,7 @@ use aya::{
     Ebpf, EbpfLoader, include_bytes_aligned,
     maps::ProgramArray,
     programs::{
-        LinkOrder, ProgramError, RawTracePoint, SchedClassifier, TcAttachType, Xdp, XdpMode,
+        LinkOrder, ProgramError, ProgramFd, RawTracePoint, SchedClassifier, TcAttachType, Xdp, XdpMode,
         links::{FdLink, LinkError, PinnedLink},
         tc::{SchedClassifierLink, TcAttachOptions},
         xdp::XdpLink,
@@ -146,25 +146,31 @@ impl Programs {
             let program: &mut SchedClassifier = named(&mut self.ebpf, name)?;
             program.load().map_err(|error| Error::Verify { program: name, reason: words(&error) })?;
         }
+        for name in [programs::SPREADING, programs::XDP] {
+            let program: &mut Xdp = named(&mut self.ebpf, name)?;
+            program.load().map_err(|error| Error::Verify { program: name, reason: words(&error) })?;
+        }
         self.set_flooding()?;
         let name = programs::XMIT;
         let program: &mut RawTracePoint = named(&mut self.ebpf, name)?;
-        program.load().map_err(|error| Error::Verify { program: name, reason: words(&error) })?;
-        let name = programs::XDP;
-        let program: &mut Xdp = named(&mut self.ebpf, name)?;
         program.load().map_err(|error| Error::Verify { program: name, reason: words(&error) })
     }
 
-    /// Has the TC programs of this bridge, whichever are attached, call ours for frames that are for many. Done by [`Self::load`].
+    /// Has the programs of this bridge, whichever are attached, call ours for frames that are for many. Done by [`Self::load`].
     pub fn set_flooding(&mut self) -> Result<()> {
         let program: &mut SchedClassifier = named(&mut self.ebpf, programs::FLOODING)?;
-        let fd = program.fd().and_then(|fd| Ok(fd.try_clone()?));
-        let fd = fd.map_err(|error| Error::Object { reason: words(&error) })?;
-        let map =
-            self.ebpf.map_mut(maps::FLOODING).ok_or_else(|| Error::Object { reason: "no map".into() })?;
-        ProgramArray::try_from(map)
-            .and_then(|mut map| map.set(0, &fd, 0))
-            .map_err(|error| Error::WriteMap { map: maps::FLOODING, reason: words(&error) })
+        let fd = copied(program.fd())?;
+        self.set_called(maps::FLOODING, &fd)?;
+        let program: &mut Xdp = named(&mut self.ebpf, programs::SPREADING)?;
+        let fd = copied(program.fd())?;
+        self.set_called(maps::SPREADING, &fd)
+    }
+
+    fn set_called(&mut self, map: &'static str, fd: &ProgramFd) -> Result<()> {
+        let array = self.ebpf.map_mut(map).ok_or_else(|| Error::Object { reason: "no map".into() })?;
+        ProgramArray::try_from(array)
+            .and_then(|mut array| array.set(0, fd, 0))
+            .map_err(|error| Error::WriteMap { map, reason: words(&error) })
     }
 
     /// By what the TC programs are held to devices.
@@ -275,6 +281,10 @@ fn load(options: &Options, pin: &impl Fn(&str) -> std::path::PathBuf) -> Result<
         true,
     );
     loader.load(options.object()).map_err(|error| Error::Load { reason: words(&error) })
+}
+
+fn copied(fd: Result<&ProgramFd, ProgramError>) -> Result<ProgramFd> {
+    fd.and_then(|fd| Ok(fd.try_clone()?)).map_err(|error| Error::Object { reason: words(&error) })
 }
 
 fn attach_error(error: &ProgramError, slot: Slot, interface: &str) -> Error {

@@ -13,6 +13,7 @@ use bridge_common::{
 use super::{
     PinDir, VlanTables, batch,
     error::{Error, Result, words},
+    floods::FloodMaps,
     layout,
     policies::PolicyMaps,
     programs::OBJECT,
@@ -42,6 +43,7 @@ pub struct Tables {
     devices: DevMap<MapData>,
     pub(super) policy_maps: PolicyMaps,
     vlans: VlanTables,
+    pub(super) floods: FloodMaps,
     fdb_max: u32,
 }
 
@@ -77,6 +79,7 @@ impl Tables {
             port_at: typed(maps::PORT_AT, data(maps::PORT_AT)?)?,
             devices: typed(maps::DEVICES, data(maps::DEVICES)?)?,
             policy_maps: PolicyMaps::open(data)?,
+            floods: FloodMaps::open(data)?,
             vlans: VlanTables::open_at(pin)?,
             fdb_max,
         })
@@ -94,6 +97,7 @@ impl Tables {
 
     /// Writes the settings.
     pub fn set_config(&mut self, config: Config) -> Result<()> {
+        self.floods.outdate()?;
         self.config.set(0, config, 0).map_err(|error| write_error(maps::CONFIG, error))
     }
 
@@ -114,6 +118,7 @@ impl Tables {
 
     /// Writes the facts of a port.
     pub fn set_port(&mut self, id: PortId, port: Port) -> Result<()> {
+        self.floods.outdate()?;
         self.ports.set(id.index(), port, 0).map_err(|error| write_error(maps::PORTS, error))
     }
 
@@ -123,8 +128,9 @@ impl Tables {
     }
 
     /// The VLANs, to be changed.
-    pub fn vlans_mut(&mut self) -> &mut VlanTables {
-        &mut self.vlans
+    pub fn vlans_mut(&mut self) -> Result<&mut VlanTables> {
+        self.floods.outdate()?;
+        Ok(&mut self.vlans)
     }
 
     /// What the controller wrote down about a port.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aya::{
-    TestRun as _, TestRunOptions,
+    TestRun as _, TestRunAttrs, TestRunOptions,
     programs::{SchedClassifier, Xdp},
 };
 use bridge_common::maps::programs;
@@ -47,6 +47,22 @@ impl Programs {
     ) -> Result<(u32, Duration)> {
         let (action, _, duration) = self.go(program, frame, None, context, repeat)?;
         Ok((action, duration))
+    }
+
+    /// Runs XDP's program on a frame and does with it what the program says, as if it had come in there.
+    pub fn live(&self, frame: &[u8], context: &Context) -> Result<()> {
+        let program = programs::XDP;
+        let absent = || Error::Object { reason: format!("no program {program}") };
+        let loaded = self.ebpf.program(program).ok_or_else(absent)?;
+        let context = xdp_md(frame.len() as u32, context);
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            ctx_in: Some(&context),
+            attrs: TestRunAttrs::new().xdp_live_frames(1),
+            ..Default::default()
+        };
+        let done = <&Xdp>::try_from(loaded).and_then(|program| program.test_run(options));
+        done.map(drop).map_err(|error| Error::Verify { program, reason: words(&error) })
     }
 
     /// Action, bytes that came out, and time.

@@ -36,6 +36,7 @@ pub mod sysctl;
 pub mod tap;
 #[cfg(test)]
 mod testing;
+mod unicast;
 mod watch;
 mod wireless;
 

@@ -71,7 +71,7 @@ impl<'a> Load<'a> {
             sched_setaffinity(Pid::from_raw(0), &cpus).expect("a CPU of its own");
             let ifindex = device::index(&guest.device()).expect("the guest's device");
             let program = maker(ifindex, self.mask).expect("a maker of frames");
-            program.run_live(&frame, ifindex, count).expect("live frames");
+            program.run_live(&frame, ifindex, count, 0).expect("live frames");
         });
     }
 }

@@ -86,6 +86,7 @@ impl Kernel {
         }
         self.bench.set_sources(&model.sources).unwrap();
         self.set_stations(model);
+        self.tables.settle_floods(true).unwrap();
         self.bench.forget().unwrap();
         self.bench.events();
         self.events.clear();
@@ -104,6 +105,9 @@ impl Kernel {
                 self.tables.set_config(model.config).unwrap();
                 self.set_stations(model);
             }
+        }
+        if matches!(step, Step::Device(..) | Step::Policy(..) | Step::Member(..) | Step::Filtering(_)) {
+            self.tables.settle_floods(true).unwrap();
         }
     }
 
@@ -150,6 +154,14 @@ impl Kernel {
         programs.test_run(program, &arrival.bytes, &context).unwrap()
     }
 
+    /// Runs XDP on a frame and has the kernel do what it says.
+    pub fn live(&mut self, arrival: &Arrival, clock: usize, guard: bool) {
+        let context = Context { ifindex: arrival.ifindex, ..Context::default() };
+        let programs = &mut self.programs[clock][usize::from(guard)];
+        programs.set_flooding().unwrap();
+        programs.live(&arrival.bytes, &context).unwrap();
+    }
+
     /// Whether the maps are what the model is.
     pub fn compare(&mut self, model: &Model) {
         for id in ports() {
@@ -173,7 +185,8 @@ impl Kernel {
             let id = PortId(1 + index as u16);
             let came = sent.iter().filter(|sent| sent.port == id);
             // Between host and wire the frame itself goes on.
-            let cloned = came.filter(|_| id.is_guest() || ingress.is_some_and(PortId::is_guest));
+            let all = arrival.program == Program::Xdp || ingress.is_some_and(PortId::is_guest);
+            let cloned = came.filter(|_| id.is_guest() || all);
             let expected: Vec<_> =
                 cloned.map(|sent| changed(&arrival.bytes, sent.retag, sent.vlan)).collect();
             let mut heard: Vec<_> =

@@ -42,7 +42,9 @@ impl Case<'_> {
         let back = id == self.ingress && !self.has(id, PortFlags::HAIRPIN);
         let isolated = self.has(id, PortFlags::ISOLATED) && self.has(self.ingress, PortFlags::ISOLATED);
         let inside = !self.filters() || self.vlan().is_some_and(|vlan| self.part(vlan, id).is_some());
-        !back && !isolated && inside && !self.has(id, unwanted)
+        let alone = self.before.config.flags.0 & 1 << 8 != 0;
+        let nobody_there = alone && id == PortId::HOST && self.aim() == Aim::Unknown;
+        !back && !isolated && inside && !nobody_there && !self.has(id, unwanted)
     }
 
     fn a_flood_reaches_who_takes_it(&self, id: PortId) {

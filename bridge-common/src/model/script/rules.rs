@@ -21,7 +21,7 @@ fn ports() -> impl Iterator<Item = PortId> {
 
 /// VLANs with most ports in them, and filtering.
 pub fn vlans(bytes: &mut Bytes<'_>, model: &mut Model) {
-    model.config.flags = ConfigFlags::VLAN_FILTERING;
+    model.config.flags = model.config.flags.with(ConfigFlags::VLAN_FILTERING, true);
     for vid in VIDS {
         let (members, untagged) = (bytes.byte() | bytes.byte(), bytes.byte());
         for id in ports() {
