@@ -116,7 +116,7 @@ fn flood(ctx: &XdpContext, judged: &Judged) -> SlowReason {
     if let Some(place) = JUDGED.get_ptr_mut(0) {
         judged.copy_to(place);
         // SAFETY: the context is the kernel's.
-        let _ = unsafe { SPREADING.tail_call(ctx, 0) };
+        unsafe { SPREADING.tail_call(ctx, 0) };
     }
     SlowReason::Flood
 }
