@@ -30,6 +30,8 @@ pub struct ConfigFlags(pub u32);
 impl ConfigFlags {
     /// Frames have VLANs, and ports are in them.
     pub const VLAN_FILTERING: Self = Self(1);
+    /// Nobody looks for loops. For the controller only.
+    pub const NO_LOOP_DETECT: Self = Self(1 << 4);
 
     /// All bits of `other` are set.
     #[inline(always)]

@@ -24,6 +24,7 @@ pub mod maps;
 pub mod model;
 pub mod policy;
 pub mod port;
+pub mod probe;
 pub mod record;
 #[cfg(test)]
 mod tests;

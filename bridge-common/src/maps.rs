@@ -47,11 +47,18 @@ pub const LEARNED: &str = "LEARNED";
 /// `[port number] -> u64`: those of [`LEARNED`] that are no more. The controller counts.
 pub const FORGOTTEN: &str = "FORGOTTEN";
 
+/// `[0] -> u64`: the number of the probe for loops that is under way ([`crate::probe`]); 0 for none.
+pub const PROBE: &str = "PROBE";
+/// `[port number] -> u64`: the number of the last probe that came back there.
+pub const PROBED: &str = "PROBED";
+/// `[port number] -> u64`: when the port was taken in, in nanoseconds of `CLOCK_MONOTONIC`; for the controller only.
+pub const JOINED: &str = "JOINED";
+
 /// `[0] -> ` the program [`programs::FLOODING`].
 pub const FLOODING: &str = "FLOODING";
 
 /// Every map that is pinned. The load-time constants' `.rodata` is not: it belongs to one program.
-pub const PINNED: [&str; 22] = [
+pub const PINNED: [&str; 25] = [
     PORT_OF,
     PORTS,
     CONFIG,
@@ -74,11 +81,14 @@ pub const PINNED: [&str; 22] = [
     LEARNED,
     FORGOTTEN,
     FLOODING,
+    PROBE,
+    PROBED,
+    JOINED,
 ];
 
 /// Those that a bridge of an earlier version may lack. They begin empty, so making them beside the others is all that
 /// its adoption takes.
-pub const ADDED: [&str; 3] = [CAPTURE, SIGHTINGS, UNSEEN];
+pub const ADDED: [&str; 6] = [CAPTURE, SIGHTINGS, UNSEEN, PROBE, PROBED, JOINED];
 
 /// The default number of stations that the table holds.
 pub const DEFAULT_FDB_MAX: u32 = 65_536;
@@ -101,6 +111,8 @@ pub mod programs {
     pub const HOST: &str = "xbr_host";
     /// What the three call for a frame that is for many.
     pub const FLOODING: &str = "xbr_flooding";
+    /// What the controller runs to send a probe for loops.
+    pub const PROBE: &str = "xbr_probe";
     /// The tracepoint of devmap transmissions.
     pub const XMIT: &str = "xbr_xmit";
 }

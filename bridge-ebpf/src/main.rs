@@ -7,6 +7,7 @@
 //! | [`xbr_wire`] | TC ingress of the uplink | the rest of what the outside sends |
 //! | [`xbr_host`] | TC egress of the uplink | what the host sends |
 //! | [`xbr_flooding`] | none: the three above call it | those of theirs that are for many |
+//! | [`xbr_probe`] | none: the controller runs it | its probes for loops, on their way out |
 //! | [`xbr_xmit`] | tracepoint `xdp_devmap_xmit` | none: it counts what devices refused |
 //!
 //! The verifier rejects a program that could read outside a frame; this crate has one bounds check for each
@@ -27,6 +28,7 @@ mod looking;
 mod maps;
 mod packet;
 mod policies;
+mod probe;
 mod tables;
 mod tag;
 mod tc;
@@ -84,6 +86,13 @@ pub fn xbr_host(ctx: TcContext) -> i32 {
 pub fn xbr_flooding(ctx: TcContext) -> i32 {
     other_tag();
     tc::forward_to_many(&ctx)
+}
+
+/// A probe for loops, which the controller made.
+#[classifier]
+pub fn xbr_probe(ctx: TcContext) -> i32 {
+    other_tag();
+    probe::send(&ctx)
 }
 
 /// What XDP redirected and a device did not take.

@@ -99,6 +99,12 @@ pub static LEARNED: Array<u64> = Array::with_max_entries(MAX_PORTS, 0);
 #[map]
 pub static FORGOTTEN: Array<u64> = Array::with_max_entries(MAX_PORTS, 0);
 
+#[map]
+pub static PROBE: Array<u64> = Array::with_max_entries(1, 0);
+
+#[map]
+pub static PROBED: Array<u64> = Array::with_max_entries(MAX_PORTS, 0);
+
 /// Pinned as well: the kernel empties such an array when nobody in user space holds it any more (`bpf_fd_array_map_clear`).
 #[map]
 pub static FLOODING: ProgramArray = ProgramArray::with_max_entries(1, 0);
@@ -106,6 +112,10 @@ pub static FLOODING: ProgramArray = ProgramArray::with_max_entries(1, 0);
 /// The controller's own, which no program reads: see `bridge_common::record`.
 #[map]
 pub static RECORDS: Array<PortRecord> = Array::with_max_entries(MAX_PORTS, 0);
+
+/// As above.
+#[map]
+pub static JOINED: Array<u64> = Array::with_max_entries(MAX_PORTS, 0);
 
 /// As above.
 #[map]

@@ -22,6 +22,7 @@ use crate::{
     judge::{Judged, judge_apart, judge_buffer, sent, settle},
     maps::{FLOODING, PORT_OF},
     packet::Buffer,
+    probe::xbr_probed_buffer,
     tables::Tables,
     tag::Whole,
 };
@@ -160,6 +161,9 @@ fn carry_out(ctx: &TcContext, judged: &mut Judged, decision: Decision) -> i32 {
         Verdict::Forward(egress) => send(ctx, judged, decision.retag, egress),
         Verdict::Drop(reason, port) => {
             account::dropped(port, reason, &judged.frames());
+            if reason == DropReason::HostSource {
+                xbr_probed_buffer(ctx.skb.skb, judged);
+            }
             capture::show_buffer(ctx, Sight::dropped(judged.ingress(), port, Path::Tc, reason));
             CONSUME
         }

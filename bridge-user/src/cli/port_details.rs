@@ -98,6 +98,7 @@ impl Details {
                 Stop::No => None,
                 Stop::Operator => Some("operator"),
                 Stop::Bpdu => Some("bpdu"),
+                Stop::Loop => Some("loop"),
             },
         }
     }
@@ -106,6 +107,7 @@ impl Details {
     pub fn stopped(&self) -> Option<&'static str> {
         match self.stopped? {
             "bpdu" => Some("stopped:bpdu"),
+            "loop" => Some("stopped:loop"),
             _ => Some("stopped:operator"),
         }
     }

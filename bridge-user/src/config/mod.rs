@@ -13,6 +13,7 @@
 //! no-vnet-hdr = false
 //! ageing-time = 300
 //! flap = "5/60"
+//! loop-detect = true
 //! fdb-max = 65536
 //! vlan-filtering = true                 # also turned on by what follows
 //! uplink-vlan = ["1 pvid untagged", "10", "20-30"]
@@ -56,6 +57,7 @@ use crate::{
     datapath::BridgeName,
     error::words,
     link::InterfaceName,
+    policy::Switch,
     settings::{FdbMax, Flap, HookRule, Owner, Pattern, Prefer},
     vlan::PortVlan,
 };
@@ -91,6 +93,8 @@ pub struct File {
     pub ageing_time: Option<u32>,
     /// How often a station may move.
     pub flap: Option<Flap>,
+    /// Whether loops are looked for.
+    pub loop_detect: Option<Switch>,
     /// The most stations.
     pub fdb_max: Option<FdbMax>,
     /// Whether VLANs are filtered.

@@ -3,7 +3,7 @@
 use bridge_common::{Port, PortId, record::PortRecord};
 
 use crate::{
-    Error, Result,
+    Error, Result, clock,
     datapath::{Attachment, PinDir, Programs, Slot, Tables, Way},
     link::{self, InterfaceName, Links, offload, sysctl, tap},
     plan::act::{Act, Step},
@@ -160,6 +160,7 @@ impl Hands {
     /// Begins with a number that no port has.
     pub(super) fn begin(&mut self, id: PortId) -> Result<()> {
         self.tables.clear_rules(id)?;
+        self.tables.set_joined(id, clock::monotonic())?;
         Ok(self.tables.clear_counters(id)?)
     }
 

@@ -17,6 +17,7 @@ mod hands;
 mod hooks;
 mod lend;
 mod lock;
+mod loops;
 mod networks;
 mod policy;
 mod ports;

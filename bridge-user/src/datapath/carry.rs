@@ -44,6 +44,11 @@ pub fn over(pins: &PinDir, object: &[u8], tables: &mut Tables) -> Result<()> {
             }
         }
     }
+    if let Some(joined) = old.array::<u64>(maps::JOINED)? {
+        for id in (0..MAX_PORTS).map(|index| PortId(index as u16)) {
+            tables.set_joined(id, get(&joined, maps::JOINED, id.index())?)?;
+        }
+    }
     carry_stations(&old, tables)
 }
 

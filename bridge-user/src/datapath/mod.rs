@@ -15,6 +15,7 @@ mod layout;
 mod name;
 mod pins;
 mod policies;
+mod probes;
 mod programs;
 mod slot;
 mod tables;

@@ -142,7 +142,7 @@ impl Programs {
     }
 
     fn verify_all(&mut self) -> Result<()> {
-        for name in [programs::FLOODING, programs::PORT, programs::WIRE, programs::HOST] {
+        for name in [programs::FLOODING, programs::PORT, programs::WIRE, programs::HOST, programs::PROBE] {
             let program: &mut SchedClassifier = named(&mut self.ebpf, name)?;
             program.load().map_err(|error| Error::Verify { program: name, reason: words(&error) })?;
         }

@@ -15,6 +15,7 @@ use super::{
     error::{Error, Result, words},
     layout,
     policies::PolicyMaps,
+    probes::ProbeMaps,
     programs::OBJECT,
 };
 
@@ -40,6 +41,7 @@ pub struct Tables {
     port_of: HashMap<MapData, u32, u32>,
     devices: DevMap<MapData>,
     pub(super) policy_maps: PolicyMaps,
+    pub(super) probe_maps: ProbeMaps,
     vlans: VlanTables,
     fdb_max: u32,
 }
@@ -75,6 +77,7 @@ impl Tables {
             port_of: typed(maps::PORT_OF, data(maps::PORT_OF)?)?,
             devices: typed(maps::DEVICES, data(maps::DEVICES)?)?,
             policy_maps: PolicyMaps::open(data)?,
+            probe_maps: ProbeMaps::open(data)?,
             vlans: VlanTables::open_at(pin)?,
             fdb_max,
         })
