@@ -30,6 +30,8 @@ pub struct ConfigFlags(pub u32);
 impl ConfigFlags {
     /// Frames have VLANs, and ports are in them.
     pub const VLAN_FILTERING: Self = Self(1);
+    /// Some port has [`crate::PortFlags::NEIGH_SUPPRESS`], so neighbours are learned.
+    pub const NEIGH_SUPPRESS: Self = Self(1 << 3);
     /// Nobody looks for loops. For the controller only.
     pub const NO_LOOP_DETECT: Self = Self(1 << 4);
 

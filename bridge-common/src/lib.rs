@@ -22,6 +22,7 @@ pub mod mac;
 pub mod maps;
 #[cfg(any(test, feature = "model"))]
 pub mod model;
+pub mod neigh;
 pub mod policy;
 pub mod port;
 pub mod probe;
@@ -59,6 +60,8 @@ mod pod {
         crate::FdbKey,
         crate::Port,
         crate::PortCounters,
+        crate::neigh::Neighbour,
+        crate::neigh::NeighbourKey,
         crate::Policy,
         crate::policy::Source,
         crate::Vlan,

@@ -54,11 +54,18 @@ pub const PROBED: &str = "PROBED";
 /// `[port number] -> u64`: when the port was taken in, in nanoseconds of `CLOCK_MONOTONIC`; for the controller only.
 pub const JOINED: &str = "JOINED";
 
+/// [`crate::neigh::NeighbourKey`]` -> `[`crate::neigh::Neighbour`].
+pub const NEIGHBOURS: &str = "NEIGHBOURS";
+/// `[port number] -> u64`: how many of [`NEIGHBOURS`] are there. The programs count, and the controller sets it right.
+pub const NEIGH_USED: &str = "NEIGH_USED";
+/// `[0] -> ` the program [`programs::NEIGHBOURS`].
+pub const ANSWERING: &str = "ANSWERING";
+
 /// `[0] -> ` the program [`programs::FLOODING`].
 pub const FLOODING: &str = "FLOODING";
 
 /// Every map that is pinned. The load-time constants' `.rodata` is not: it belongs to one program.
-pub const PINNED: [&str; 25] = [
+pub const PINNED: [&str; 28] = [
     PORT_OF,
     PORTS,
     CONFIG,
@@ -84,6 +91,9 @@ pub const PINNED: [&str; 25] = [
     PROBE,
     PROBED,
     JOINED,
+    NEIGHBOURS,
+    NEIGH_USED,
+    ANSWERING,
 ];
 
 /// Those that a bridge of an earlier version may lack. They begin empty, so making them beside the others is all that
@@ -111,6 +121,8 @@ pub mod programs {
     pub const HOST: &str = "xbr_host";
     /// What the three call for a frame that is for many.
     pub const FLOODING: &str = "xbr_flooding";
+    /// What the three call before that while neighbours are learned.
+    pub const NEIGHBOURS: &str = "xbr_neighbours";
     /// What the controller runs to send a probe for loops.
     pub const PROBE: &str = "xbr_probe";
     /// The tracepoint of devmap transmissions.

@@ -7,6 +7,7 @@
 //! | [`xbr_wire`] | TC ingress of the uplink | the rest of what the outside sends |
 //! | [`xbr_host`] | TC egress of the uplink | what the host sends |
 //! | [`xbr_flooding`] | none: the three above call it | those of theirs that are for many |
+//! | [`xbr_neighbours`] | none: the three call it first | the same, while neighbours are learned |
 //! | [`xbr_probe`] | none: the controller runs it | its probes for loops, on their way out |
 //! | [`xbr_xmit`] | tracepoint `xdp_devmap_xmit` | none: it counts what devices refused |
 //!
@@ -26,6 +27,7 @@ mod flood;
 mod judge;
 mod looking;
 mod maps;
+mod neigh;
 mod packet;
 mod policies;
 mod probe;
@@ -86,6 +88,13 @@ pub fn xbr_host(ctx: TcContext) -> i32 {
 pub fn xbr_flooding(ctx: TcContext) -> i32 {
     other_tag();
     tc::forward_to_many(&ctx)
+}
+
+/// Frames for many that may speak of neighbours, before they are flooded: learned from, and answered where a neighbour is known.
+#[classifier]
+pub fn xbr_neighbours(ctx: TcContext) -> i32 {
+    other_tag();
+    neigh::look(&ctx)
 }
 
 /// A probe for loops, which the controller made.

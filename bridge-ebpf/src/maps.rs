@@ -10,11 +10,14 @@ use bridge_common::{
     Config, FdbEntry, FdbKey, Port, PortCounters,
     capture::Capture,
     maps::{DEFAULT_FDB_MAX, EVENT_RING_BYTES, constants::NetOffsets},
+    neigh::{NEIGHBOURS_MAX, Neighbour, NeighbourKey},
     policy::{MAX_SOURCES, Meter, Policy, Source},
     port::MAX_PORTS,
     record::{BridgeRecord, PortRecord},
     vlan::{MAX_VLANS, Vlan, VlanCounters},
 };
+
+use crate::neigh::Scratch;
 
 #[map]
 pub static PORT_OF: HashMap<u32, u32> = HashMap::with_max_entries(MAX_PORTS, 0);
@@ -104,6 +107,19 @@ pub static PROBE: Array<u64> = Array::with_max_entries(1, 0);
 
 #[map]
 pub static PROBED: Array<u64> = Array::with_max_entries(MAX_PORTS, 0);
+
+#[map]
+pub static NEIGHBOURS: HashMap<NeighbourKey, Neighbour> = HashMap::with_max_entries(NEIGHBOURS_MAX, 0);
+
+#[map]
+pub static NEIGH_USED: Array<u64> = Array::with_max_entries(MAX_PORTS, 0);
+
+/// Of one run of a program, and not pinned.
+#[map]
+pub static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+
+#[map]
+pub static ANSWERING: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
 /// Pinned as well: the kernel empties such an array when nobody in user space holds it any more (`bpf_fd_array_map_clear`).
 #[map]

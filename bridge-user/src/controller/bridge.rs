@@ -46,6 +46,8 @@ pub struct Bridge {
     /// BPDUs that were counted at each port that is to be stopped for one.
     pub(super) bpdus: BTreeMap<PortId, u64>,
     pub(super) loops: Loops,
+    /// Seconds since neighbours were last looked through.
+    pub(super) neighbours_swept: u32,
 }
 
 impl Bridge {
@@ -91,6 +93,7 @@ impl Bridge {
             attaching: Attaching::default(),
             bpdus: BTreeMap::new(),
             loops: Loops::default(),
+            neighbours_swept: 0,
         };
         if way != wanted.way {
             bridge.notes.push(kept(way).into());
@@ -132,6 +135,7 @@ impl Bridge {
         }
         self.attach_all()?;
         self.begin_watching_loops()?;
+        self.settle_neighbours()?;
         // Whoever captured before has lost its controller and ended.
         self.end_capture()?;
         // What was forwarding goes on, and its operator hears what it goes past.

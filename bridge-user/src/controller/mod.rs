@@ -18,6 +18,7 @@ mod hooks;
 mod lend;
 mod lock;
 mod loops;
+mod neighbours;
 mod networks;
 mod policy;
 mod ports;

@@ -44,7 +44,7 @@ impl Bridge {
             self.check_sources(&before, &after)?;
             self.hands.tables.set_rules(id, &after, self.device_facts(id))?;
         }
-        Ok(())
+        self.settle_neighbours()
     }
 
     fn check_sources(&self, before: &Rules, after: &Rules) -> Result<()> {

@@ -184,6 +184,7 @@ async fn attend(
             _ = second.tick() => {
                 settled("look for BPDUs", bridge.watch_bpdus());
                 settled("look for loops", bridge.watch_loops());
+                settled("sweep the neighbours", bridge.sweep_neighbours());
                 settled("sweep the FDB", bridge.sweep());
                 settled("look after the TC filters", bridge.keep_filters());
                 notify(&[NotifyState::Watchdog]);

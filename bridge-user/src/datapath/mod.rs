@@ -13,6 +13,7 @@ mod error;
 mod events;
 mod layout;
 mod name;
+mod neighbours;
 mod pins;
 mod policies;
 mod probes;

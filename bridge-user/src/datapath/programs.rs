@@ -142,7 +142,14 @@ impl Programs {
     }
 
     fn verify_all(&mut self) -> Result<()> {
-        for name in [programs::FLOODING, programs::PORT, programs::WIRE, programs::HOST, programs::PROBE] {
+        for name in [
+            programs::FLOODING,
+            programs::NEIGHBOURS,
+            programs::PORT,
+            programs::WIRE,
+            programs::HOST,
+            programs::PROBE,
+        ] {
             let program: &mut SchedClassifier = named(&mut self.ebpf, name)?;
             program.load().map_err(|error| Error::Verify { program: name, reason: words(&error) })?;
         }
@@ -157,14 +164,18 @@ impl Programs {
 
     /// Has the TC programs of this bridge, whichever are attached, call ours for frames that are for many. Done by [`Self::load`].
     pub fn set_flooding(&mut self) -> Result<()> {
-        let program: &mut SchedClassifier = named(&mut self.ebpf, programs::FLOODING)?;
+        self.set_called(maps::FLOODING, programs::FLOODING)?;
+        self.set_called(maps::ANSWERING, programs::NEIGHBOURS)
+    }
+
+    fn set_called(&mut self, map: &'static str, program: &'static str) -> Result<()> {
+        let program: &mut SchedClassifier = named(&mut self.ebpf, program)?;
         let fd = program.fd().and_then(|fd| Ok(fd.try_clone()?));
         let fd = fd.map_err(|error| Error::Object { reason: words(&error) })?;
-        let map =
-            self.ebpf.map_mut(maps::FLOODING).ok_or_else(|| Error::Object { reason: "no map".into() })?;
-        ProgramArray::try_from(map)
-            .and_then(|mut map| map.set(0, &fd, 0))
-            .map_err(|error| Error::WriteMap { map: maps::FLOODING, reason: words(&error) })
+        let called = self.ebpf.map_mut(map).ok_or_else(|| Error::Object { reason: "no map".into() })?;
+        ProgramArray::try_from(called)
+            .and_then(|mut called| called.set(0, &fd, 0))
+            .map_err(|error| Error::WriteMap { map, reason: words(&error) })
     }
 
     /// By what the TC programs are held to devices.

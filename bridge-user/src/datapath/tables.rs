@@ -14,6 +14,7 @@ use super::{
     PinDir, VlanTables, batch,
     error::{Error, Result, words},
     layout,
+    neighbours::NeighbourMaps,
     policies::PolicyMaps,
     probes::ProbeMaps,
     programs::OBJECT,
@@ -42,6 +43,7 @@ pub struct Tables {
     devices: DevMap<MapData>,
     pub(super) policy_maps: PolicyMaps,
     pub(super) probe_maps: ProbeMaps,
+    pub(super) neighbour_maps: NeighbourMaps,
     vlans: VlanTables,
     fdb_max: u32,
 }
@@ -78,6 +80,7 @@ impl Tables {
             devices: typed(maps::DEVICES, data(maps::DEVICES)?)?,
             policy_maps: PolicyMaps::open(data)?,
             probe_maps: ProbeMaps::open(data)?,
+            neighbour_maps: NeighbourMaps::open(data)?,
             vlans: VlanTables::open_at(pin)?,
             fdb_max,
         })

@@ -125,7 +125,10 @@ impl Bridge {
             stopped,
         )?;
         let looped = self.each(|row| u64::from(row.rules.policy.stopped == Stop::Loop as u32));
-        gauge(encoder, "port_looped", "1 where the port was stopped as part of a loop, else 0", looped)
+        gauge(encoder, "port_looped", "1 where the port was stopped as part of a loop, else 0", looped)?;
+        let answered = self.each(|row| row.counters.neigh_answered);
+        let help = "Requests of the port for neighbours that were answered for those";
+        counter(encoder, "neigh_answered", help, None, answered)
     }
 
     fn vlans(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
@@ -235,6 +238,7 @@ mod tests {
         # TYPE xbr_port_stations_max gauge
         # TYPE xbr_port_stopped gauge
         # TYPE xbr_port_looped gauge
+        # TYPE xbr_neigh_answered_total counter
         # TYPE xbr_vlan_filtering gauge
         # TYPE xbr_vlan_receive_packets_total counter
         # TYPE xbr_vlan_receive_bytes_total counter
