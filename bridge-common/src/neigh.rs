@@ -395,3 +395,7 @@ fn words<const N: usize>(bytes: &[u8; N]) -> u32 {
     }
     sum
 }
+
+#[cfg(test)]
+#[path = "tests/neigh.rs"]
+mod tests;
