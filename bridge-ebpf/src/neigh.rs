@@ -110,7 +110,7 @@ extern "C" fn xbr_outcome(heard: *mut Heard, judged: *mut Judged) -> u64 {
         return FLOOD;
     };
     let (ingress, vlan, (from, now)) = (judged.ingress(), judged.vlan(), judged.from());
-    let known = known(NEIGHBOURS.get_ptr(&heard.key(vlan, heard.target)));
+    let known = known(NEIGHBOURS.get_ptr(heard.key(vlan, heard.target)));
     match outcome(heard, &known, (ingress, from), (vlan, now), config, &Tables) {
         Outcome::Flood => FLOOD,
         Outcome::Withhold => WITHHOLD,
@@ -145,7 +145,7 @@ extern "C" fn xbr_claim(heard: *mut Heard, judged: *mut Judged) -> u32 {
     let Some(config) = CONFIG.get(0) else { return 0 };
     let (port, vlan, (_, now)) = (judged.ingress(), judged.vlan(), judged.from());
     let key = heard.key(vlan, heard.sender);
-    let entry = NEIGHBOURS.get_ptr_mut(&key);
+    let entry = NEIGHBOURS.get_ptr_mut(key);
     let old = known(entry.map(|entry| entry.cast_const()));
     let alive = !old.is_nobody() && old.is_alive(vlan, now, config, &Tables);
     let new = Neighbour::after_claim(if alive { old } else { Neighbour::NOBODY }, heard, port, now);
