@@ -67,9 +67,9 @@ impl Words {
                 }
                 "lladdr" if with_lladdr => {
                     let text = value()?;
-                    let mac = text.parse().map_err(|error| {
-                        Refusal::new(format!("{text:?} is {error}"), "write it as in 52:54:00:12:34:56")
-                    })?;
+                    let mac = text
+                        .parse()
+                        .map_err(|error| Refusal { message: format!("{text:?} is {error}"), hint: None })?;
                     all.lladdr.replace(mac).is_some()
                 }
                 other => {
@@ -151,7 +151,7 @@ mod tests {
         dev is given twice
         hint: write it once
         ");
-        insta::assert_snapshot!(added("lladdr x").unwrap_err().message, @r#""x" is no MAC address: write it as in 52:54:00:12:34:56"#);
+        insta::assert_snapshot!(added("lladdr x").unwrap_err().message, @r#""x" is not a MAC address: write six pairs of hex digits, as in 52:54:00:12:34:56"#);
         assert!(added("nud permanent").is_err() && added("vid 4095").is_err() && added("dev").is_err());
     }
 }
