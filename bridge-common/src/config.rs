@@ -34,6 +34,10 @@ impl ConfigFlags {
     pub const VLAN_FILTERING: Self = Self(1);
     /// Behind the host's port is no station but the host, so unicasts to nobody known are not for it.
     pub const HOST_ALONE: Self = Self(1 << 8);
+    /// Some port has [`crate::PortFlags::NEIGH_SUPPRESS`], so neighbours are learned.
+    pub const NEIGH_SUPPRESS: Self = Self(1 << 3);
+    /// Nobody looks for loops. For the controller only.
+    pub const NO_LOOP_DETECT: Self = Self(1 << 4);
 
     /// All bits of `other` are set.
     #[inline(always)]

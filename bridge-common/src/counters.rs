@@ -169,9 +169,11 @@ pub struct PortCounters {
     /// Frames that XDP redirected here and the device did not take: nobody has it open, or its ring is full.
     /// They were counted as sent.
     pub device_refused: u64,
+    /// Requests of this port for neighbours that were answered for those.
+    pub neigh_answered: u64,
 }
 
-const _: () = assert!(size_of::<PortCounters>() == 8 * (13 + DropReason::COUNT + SlowReason::COUNT));
+const _: () = assert!(size_of::<PortCounters>() == 8 * (14 + DropReason::COUNT + SlowReason::COUNT));
 
 impl PortCounters {
     /// Adds another CPU's share.
@@ -195,5 +197,6 @@ impl PortCounters {
         self.events_suppressed = self.events_suppressed.wrapping_add(other.events_suppressed);
         self.events_lost = self.events_lost.wrapping_add(other.events_lost);
         self.device_refused = self.device_refused.wrapping_add(other.device_refused);
+        self.neigh_answered = self.neigh_answered.wrapping_add(other.neigh_answered);
     }
 }

@@ -22,8 +22,10 @@ pub mod mac;
 pub mod maps;
 #[cfg(any(test, feature = "model"))]
 pub mod model;
+pub mod neigh;
 pub mod policy;
 pub mod port;
+pub mod probe;
 pub mod recipients;
 pub mod record;
 #[cfg(test)]
@@ -59,6 +61,8 @@ mod pod {
         crate::FdbKey,
         crate::Port,
         crate::PortCounters,
+        crate::neigh::Neighbour,
+        crate::neigh::NeighbourKey,
         crate::Policy,
         crate::policy::Source,
         crate::Vlan,

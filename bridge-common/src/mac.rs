@@ -15,6 +15,12 @@ impl Mac {
     /// 00:00:00:00:00:00, which nobody owns.
     pub const ZERO: Self = Self([0; 6]);
 
+    /// The same address. What `==` says, which in a BPF program would be a call.
+    #[inline(always)]
+    pub const fn is(self, other: Self) -> bool {
+        self.address().is(other.address())
+    }
+
     /// A group address: multicast or broadcast.
     #[inline(always)]
     pub const fn is_group(self) -> bool {

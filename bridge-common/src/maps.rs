@@ -51,6 +51,20 @@ pub const LEARNED: &str = "LEARNED";
 /// `[port number] -> u64`: those of [`LEARNED`] that are no more. The controller counts.
 pub const FORGOTTEN: &str = "FORGOTTEN";
 
+/// `[0] -> u64`: the number of the probe for loops that is under way ([`crate::probe`]); 0 for none.
+pub const PROBE: &str = "PROBE";
+/// `[port number] -> u64`: the number of the last probe that came back there.
+pub const PROBED: &str = "PROBED";
+/// `[port number] -> u64`: when the port was taken in, in nanoseconds of `CLOCK_MONOTONIC`; for the controller only.
+pub const JOINED: &str = "JOINED";
+
+/// [`crate::neigh::NeighbourKey`]` -> `[`crate::neigh::Neighbour`].
+pub const NEIGHBOURS: &str = "NEIGHBOURS";
+/// `[port number] -> u64`: how many of [`NEIGHBOURS`] are there. The programs count, and the controller sets it right.
+pub const NEIGH_USED: &str = "NEIGH_USED";
+/// `[0] -> ` the program [`programs::NEIGHBOURS`].
+pub const ANSWERING: &str = "ANSWERING";
+
 /// `[0] -> ` the program [`programs::FLOODING`].
 pub const FLOODING: &str = "FLOODING";
 
@@ -67,7 +81,7 @@ pub const FLOOD_SETS: &str = "FLOOD_SETS";
 pub const FLOOD_DEVICES: &str = "FLOOD_DEVICES";
 
 /// Every map that is pinned. The load-time constants' `.rodata` is not: it belongs to one program.
-pub const PINNED: [&str; 28] = [
+pub const PINNED: [&str; 34] = [
     PORT_OF,
     PORT_AT,
     PORTS,
@@ -96,11 +110,17 @@ pub const PINNED: [&str; 28] = [
     FLOOD_OF,
     FLOOD_SETS,
     FLOOD_DEVICES,
+    PROBE,
+    PROBED,
+    JOINED,
+    NEIGHBOURS,
+    NEIGH_USED,
+    ANSWERING,
 ];
 
 /// Those that a bridge of an earlier version may lack. They begin empty, so making them beside the others is all that
 /// its adoption takes.
-pub const ADDED: [&str; 3] = [CAPTURE, SIGHTINGS, UNSEEN];
+pub const ADDED: [&str; 6] = [CAPTURE, SIGHTINGS, UNSEEN, PROBE, PROBED, JOINED];
 
 /// The default number of stations that the table holds.
 pub const DEFAULT_FDB_MAX: u32 = 65_536;
@@ -146,6 +166,10 @@ pub mod programs {
     pub const FLOODING: &str = "xbr_flooding";
     /// What XDP calls for a frame that is for many.
     pub const SPREADING: &str = "xbr_spreading";
+    /// What the three call before that while neighbours are learned.
+    pub const NEIGHBOURS: &str = "xbr_neighbours";
+    /// What the controller runs to send a probe for loops.
+    pub const PROBE: &str = "xbr_probe";
     /// The tracepoint of devmap transmissions.
     pub const XMIT: &str = "xbr_xmit";
 }

@@ -135,6 +135,8 @@ pub enum Stop {
     Operator = 1,
     /// It sent a BPDU.
     Bpdu = 2,
+    /// It brought back what was sent to another port, or to itself.
+    Loop = 3,
 }
 
 impl Stop {
@@ -143,6 +145,7 @@ impl Stop {
         match raw {
             0 => Self::No,
             2 => Self::Bpdu,
+            3 => Self::Loop,
             _ => Self::Operator,
         }
     }

@@ -67,6 +67,8 @@ impl PortFlags {
     pub const RATE_OUT: Self = Self(1 << 14);
     /// The operator has said what its VLAN is, so the default one is not given to it (again). For the controller only.
     pub const OWN_VLANS: Self = Self(1 << 15);
+    /// Requests for neighbours that are known do not leave here, and are answered for those that are here (`neigh_suppress on`).
+    pub const NEIGH_SUPPRESS: Self = Self(1 << 16);
 
     /// The part of the word that the operator says and [`crate::policy::Policy`] keeps: all but what is true of the device.
     pub const POLICY: Self = Self(!(Self::UP.0 | Self::XDP.0 | Self::GUARD.0));

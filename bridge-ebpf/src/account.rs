@@ -84,6 +84,14 @@ pub fn refused_by_device(port: PortId, frames: u64) {
     }
 }
 
+/// A request was answered for a neighbour.
+#[inline(always)]
+pub fn answered(port: PortId) {
+    if let Some(counters) = counters(port) {
+        counters.neigh_answered += 1;
+    }
+}
+
 /// A station was learned, moved or refused.
 #[inline(always)]
 pub fn reported(report: &Report, key: &FdbKey, port: PortId, now: u64) {

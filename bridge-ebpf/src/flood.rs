@@ -21,6 +21,7 @@ use crate::{
     account, capture,
     judge::{Judged, sent},
     maps::CONFIG,
+    neigh,
     tables::Tables,
     tag::Whole,
     tc::{CONSUME, LET_THROUGH, is_straight, route, set_tag},
@@ -116,6 +117,9 @@ extern "C" fn copy(index: u32, flood: *const Flood) -> c_long {
             return 0;
         }
     };
+    if neigh::is_withheld(*skb, port.flags) {
+        return 0;
+    }
     let flags = route(ctx, egress);
     // SAFETY: the context is the kernel's; no pointer into the frame is kept across the call.
     let outcome = unsafe { bpf_clone_redirect(*skb, port.ifindex, flags) };
@@ -157,6 +161,7 @@ fn rest(ctx: &TcContext, judged: &mut Judged, config: &Config) -> i32 {
         _ => (PortId::UPLINK, PortId::HOST),
     };
     let outcome = match leave(&judged.question(config), &judged.decision(), egress, &Tables) {
+        Ok((port, _)) if neigh::is_withheld(ctx.skb.skb, port.flags) => return CONSUME,
         Ok((_, retag)) if config.filters_vlans() && !turn(ctx, judged, retag) => return CONSUME,
         Ok((port, retag)) => {
             sent(judged, egress, port.flags, retag);

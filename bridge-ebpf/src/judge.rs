@@ -121,6 +121,18 @@ impl Judged {
         self.learn != 0 || charged || self.verdict == DROP && self.reason == DropReason::Bpdu as u32
     }
 
+    /// Whether its source may say who has an address: the FDB has it here, or will.
+    #[inline(always)]
+    pub const fn tells_where(&self) -> bool {
+        !self.from.has(PortFlags::NO_LEARNING) && self.learn <= Lesson::Move as u32
+    }
+
+    /// When it came in.
+    #[inline(always)]
+    pub const fn now(&self) -> u64 {
+        self.now
+    }
+
     #[inline(always)]
     pub const fn vlan(&self) -> u16 {
         self.vlan as u16

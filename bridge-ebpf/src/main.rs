@@ -8,6 +8,8 @@
 //! | [`xbr_host`] | TC egress of the uplink | what the host sends |
 //! | [`xbr_flooding`] | none: the three above call it | those of theirs that are for many |
 //! | [`xbr_spreading`] | none: `xbr_xdp` calls it | those of its own that are for many |
+//! | [`xbr_neighbours`] | none: the three call it first | the same, while neighbours are learned |
+//! | [`xbr_probe`] | none: the controller runs it | its probes for loops, on their way out |
 //! | [`xbr_xmit`] | tracepoint `xdp_devmap_xmit` | none: it counts what devices refused |
 //!
 //! The verifier rejects a program that could read outside a frame; this crate has one bounds check for each
@@ -26,8 +28,10 @@ mod flood;
 mod judge;
 mod looking;
 mod maps;
+mod neigh;
 mod packet;
 mod policies;
+mod probe;
 mod spread;
 mod tables;
 mod tag;
@@ -93,6 +97,20 @@ pub fn xbr_flooding(ctx: TcContext) -> i32 {
 pub fn xbr_spreading(ctx: XdpContext) -> u32 {
     other_tag();
     spread::forward_to_many(&ctx)
+}
+
+/// Frames for many that may speak of neighbours, before they are flooded: learned from, and answered where a neighbour is known.
+#[classifier]
+pub fn xbr_neighbours(ctx: TcContext) -> i32 {
+    other_tag();
+    neigh::look(&ctx)
+}
+
+/// A probe for loops, which the controller made.
+#[classifier]
+pub fn xbr_probe(ctx: TcContext) -> i32 {
+    other_tag();
+    probe::send(&ctx)
 }
 
 /// What XDP redirected and a device did not take.

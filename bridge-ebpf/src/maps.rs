@@ -11,6 +11,7 @@ use bridge_common::{
     Config, FdbEntry, FdbKey, Port, PortCounters, PortId,
     capture::Capture,
     maps::{DEFAULT_FDB_MAX, EVENT_RING_BYTES, PORT_PLACES, constants::NetOffsets, place_of, port_at_place},
+    neigh::{NEIGHBOURS_MAX, Neighbour, NeighbourKey},
     policy::{MAX_SOURCES, Meter, Policy, Source},
     port::MAX_PORTS,
     recipients::{MAX_KINDS, MAX_SETS, Recipients},
@@ -19,6 +20,7 @@ use bridge_common::{
 };
 
 use crate::judge::Judged;
+use crate::neigh::Scratch;
 
 #[map]
 static PORT_OF: HashMap<u32, u32> = HashMap::with_max_entries(MAX_PORTS, 0);
@@ -118,6 +120,25 @@ pub static LEARNED: Array<u64> = Array::with_max_entries(MAX_PORTS, 0);
 #[map]
 pub static FORGOTTEN: Array<u64> = Array::with_max_entries(MAX_PORTS, 0);
 
+#[map]
+pub static PROBE: Array<u64> = Array::with_max_entries(1, 0);
+
+#[map]
+pub static PROBED: Array<u64> = Array::with_max_entries(MAX_PORTS, 0);
+
+#[map]
+pub static NEIGHBOURS: HashMap<NeighbourKey, Neighbour> = HashMap::with_max_entries(NEIGHBOURS_MAX, 0);
+
+#[map]
+pub static NEIGH_USED: Array<u64> = Array::with_max_entries(MAX_PORTS, 0);
+
+/// Of one run of a program, and not pinned.
+#[map]
+pub static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+
+#[map]
+pub static ANSWERING: ProgramArray = ProgramArray::with_max_entries(1, 0);
+
 /// Pinned as well: the kernel empties such an array when nobody in user space holds it any more (`bpf_fd_array_map_clear`).
 #[map]
 pub static FLOODING: ProgramArray = ProgramArray::with_max_entries(1, 0);
@@ -147,6 +168,10 @@ pub static FLOOD_DEVICES: ArrayOfMaps<InnerDevMap<1>, { 2 * MAX_SETS as usize }>
 /// The controller's own, which no program reads: see `bridge_common::record`.
 #[map]
 pub static RECORDS: Array<PortRecord> = Array::with_max_entries(MAX_PORTS, 0);
+
+/// As above.
+#[map]
+pub static JOINED: Array<u64> = Array::with_max_entries(MAX_PORTS, 0);
 
 /// As above.
 #[map]

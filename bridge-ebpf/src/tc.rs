@@ -10,6 +10,7 @@ use aya_ebpf::{
 use bridge_common::{
     Decision, DropReason, PortId, Verdict,
     capture::{Path, Sight},
+    config::ConfigFlags,
     frame::Segments,
     maps::OWN_TAG,
     port::Ports as _,
@@ -20,8 +21,9 @@ use crate::{
     account, capture,
     flood::{xbr_flood, xbr_rest},
     judge::{Judged, judge_apart, judge_buffer, sent, settle},
-    maps::{FLOODING, port_of as port_of_device},
+    maps::{ANSWERING, CONFIG, FLOODING, port_of as port_of_device},
     packet::Buffer,
+    probe::xbr_probed_buffer,
     tables::Tables,
     tag::Whole,
 };
@@ -110,20 +112,30 @@ pub fn forward(ctx: &TcContext, ingress: PortId) -> i32 {
     let judged = judge_buffer(ctx, ingress, frames, &mut place);
     let decision = judged.decision();
     if let Verdict::Flood(_) = decision.verdict {
-        // SAFETY: as above; this word is ours between our programs (`qdisc_skb_cb::data`).
+        // SAFETY: as above; these words are ours between our programs (`qdisc_skb_cb::data`).
         unsafe {
-            (*ctx.skb.skb).cb[0] = ingress.index();
-            FLOODING.tail_call(ctx, 0);
+            ((*ctx.skb.skb).cb[0], (*ctx.skb.skb).cb[1]) = (ingress.index(), 0);
+            if CONFIG.get(0).is_some_and(|config| config.flags.has(ConfigFlags::NEIGH_SUPPRESS)) {
+                ANSWERING.tail_call(ctx, 0);
+            }
         }
-        // Only without that program, which is set before any of these is attached.
-        account::received(ingress, &frames);
-        account::dropped(ingress, DropReason::Redirect, &frames);
-        return CONSUME;
+        return flood(ctx, ingress, &frames);
     }
     account::received(ingress, &frames);
     account::received_in(decision.vlan, &frames);
     settle(judged);
     carry_out(ctx, judged, decision)
+}
+
+/// Hands a frame for many to the program that copies it.
+#[inline(always)]
+pub fn flood(ctx: &TcContext, ingress: PortId, frames: &Segments) -> i32 {
+    // SAFETY: the program is one for this kind of context.
+    unsafe { FLOODING.tail_call(ctx, 0) };
+    // Only without that program, which is set before any of these is attached.
+    account::received(ingress, frames);
+    account::dropped(ingress, DropReason::Redirect, frames);
+    CONSUME
 }
 
 /// The same for a frame that was for many when [`forward`] looked. By now it may not be.
@@ -158,6 +170,9 @@ fn carry_out(ctx: &TcContext, judged: &mut Judged, decision: Decision) -> i32 {
         Verdict::Forward(egress) => send(ctx, judged, decision.retag, egress),
         Verdict::Drop(reason, port) => {
             account::dropped(port, reason, &judged.frames());
+            if reason == DropReason::HostSource {
+                xbr_probed_buffer(ctx.skb.skb, judged);
+            }
             capture::show_buffer(ctx, Sight::dropped(judged.ingress(), port, Path::Tc, reason));
             CONSUME
         }

@@ -23,6 +23,7 @@ use crate::{
     judge::{Judged, judge_window, sent, settle},
     maps::{DEVICES, JUDGED, SPREADING, guard_is_on, port_of},
     packet::Window,
+    probe::xbr_probed_window,
     tables::Tables,
     tag::retag_xdp,
 };
@@ -59,6 +60,9 @@ fn take(ctx: &XdpContext, ingress: PortId, port: &Port) -> Result<u32, SlowReaso
     let (action, sight) = match decision.verdict {
         Verdict::Drop(reason, egress) => {
             account::dropped(egress, reason, &frames);
+            if reason == DropReason::HostSource {
+                xbr_probed_window(ctx.ctx, judged);
+            }
             (xdp_action::XDP_DROP, Sight::dropped(ingress, egress, Path::Xdp, reason))
         }
         Verdict::Flood(_) => return Err(flood(ctx, judged)),

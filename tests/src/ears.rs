@@ -40,6 +40,8 @@ impl Ear {
         for port in ports {
             heard.extend(port.drain()?.into_iter().map(|frame| frame.bytes));
         }
+        // What a test sends may look like a loop, for which the controller then looks.
+        heard.retain(|frame| !frames::is_probe(frame));
         Ok(heard)
     }
 

@@ -33,3 +33,8 @@ pub fn finished(to: Mac, from: Mac, length: usize) -> Vec<u8> {
     packet.write(&mut frame, &payload).expect("a Vec takes everything");
     frame
 }
+
+/// Whether it is one of the controller's probes for loops, with a tag or without.
+pub fn is_probe(frame: &[u8]) -> bool {
+    [12, 16].iter().any(|at| frame.get(*at..at + 2) == Some(&[0x88, 0xb6]))
+}

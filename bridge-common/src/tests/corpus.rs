@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, vec::Vec};
 
-use super::witness;
+use super::{neigh_witness, witness};
 use crate::model::laws;
 
 fn replay(target: &str, body: impl Fn(&[u8])) {
@@ -32,4 +32,9 @@ fn frames_of_the_corpus_are_read_lawfully() {
 #[test]
 fn frames_of_the_corpus_speak_for_themselves_or_are_refused() {
     replay("inspect", witness::looking);
+}
+
+#[test]
+fn frames_of_the_corpus_speak_of_the_neighbours_that_they_name() {
+    replay("neigh", neigh_witness::neighbours);
 }

@@ -4,11 +4,12 @@ mod bridge;
 mod corpus;
 mod decision;
 mod inspect;
+mod neigh_witness;
 mod packets;
 mod policies;
 mod properties;
 mod vlans;
 mod witness;
 
-/// As the fuzz target, which includes [`witness`], knows the crate.
+/// As the fuzz target, which includes [`witness`] and [`neigh_witness`], knows the crate.
 use crate as common;

@@ -13,6 +13,7 @@ mod fdb;
 mod libvirt;
 mod man;
 mod monitor;
+mod neigh;
 mod output;
 mod port;
 mod port_details;
@@ -78,6 +79,9 @@ pub enum Verb {
     /// Show or change who is in which VLAN
     #[command(subcommand)]
     Vlan(vlan::VlanVerb),
+    /// Show or change who has which IP address
+    #[command(subcommand)]
+    Neigh(neigh::NeighVerb),
     /// Show what was counted for each port
     Stats(stats::StatsArgs),
     /// Print events as they happen
@@ -134,6 +138,7 @@ impl Cli {
             Verb::Port(verb) => port::run(common, verb),
             Verb::Tap(verb) => tap::run(common, verb),
             Verb::Fdb(verb) => fdb::run(common, verb),
+            Verb::Neigh(verb) => neigh::run(common, verb),
             Verb::Vlan(verb) => vlan::run(common, verb),
             Verb::Stats(args) => stats::run(common, &args),
             Verb::Monitor => monitor::run(common),

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::{policy::bits_text, snapshot::PortRow};
 
-/// What a port is allowed; the first seven keys are those of `bridge -d -j link`.
+/// What a port is allowed; the first eight keys are those of `bridge -d -j link`.
 #[derive(Debug, Serialize)]
 pub struct Details {
     learning: bool,
@@ -20,6 +20,7 @@ pub struct Details {
     hairpin: bool,
     isolated: bool,
     locked: bool,
+    neigh_suppress: bool,
     /// Stations that count against `max_macs`.
     stations: u64,
     /// Absent where any number is learned.
@@ -80,6 +81,7 @@ impl Details {
             hairpin: flags.has(PortFlags::HAIRPIN),
             isolated: flags.has(PortFlags::ISOLATED),
             locked: flags.has(PortFlags::LOCKED),
+            neigh_suppress: flags.has(PortFlags::NEIGH_SUPPRESS),
             stations: row.stations_used,
             max_macs: Some(stations_max).filter(|max| *max != 0),
             mac: sources(true),
@@ -98,6 +100,7 @@ impl Details {
                 Stop::No => None,
                 Stop::Operator => Some("operator"),
                 Stop::Bpdu => Some("bpdu"),
+                Stop::Loop => Some("loop"),
             },
         }
     }
@@ -106,6 +109,7 @@ impl Details {
     pub fn stopped(&self) -> Option<&'static str> {
         match self.stopped? {
             "bpdu" => Some("stopped:bpdu"),
+            "loop" => Some("stopped:loop"),
             _ => Some("stopped:operator"),
         }
     }
@@ -120,6 +124,7 @@ impl Details {
             ("hairpin", self.hairpin),
             ("isolated", self.isolated),
             ("locked", self.locked),
+            ("neigh_suppress", self.neigh_suppress),
         ];
         let on = |on: bool| if on { "on" } else { "off" };
         let flags = switches.map(|(name, is)| format!("{name} {}", on(is))).join(" ");
@@ -181,7 +186,7 @@ mod tests {
     #[test]
     fn details_are_in_the_words_that_set_them() {
         insta::assert_snapshot!(details().text(), @r"
-        learning on flood on mcast_flood on bcast_flood on hairpin off isolated on locked off
+        learning on flood on mcast_flood on bcast_flood on hairpin off isolated on locked off neigh_suppress off
         max-macs 256 (has 7) mac 52:54:00:00:00:01 ip 10.0.0.1 fd00::1
         no-dhcp-server off no-ra on bpdu-guard drop storm broadcast=1000pps,multicast=10000pps,unknown=10000pps rate-in 500mbit,burst=15625000 rate-out 500mbit,burst=15625000
         ");
@@ -190,6 +195,6 @@ mod tests {
 
     #[test]
     fn json_has_the_keys_of_bridge_link() {
-        insta::assert_snapshot!(serde_json::to_string(&details()).unwrap(), @r#"{"learning":true,"flood":true,"mcast_flood":true,"bcast_flood":true,"hairpin":false,"isolated":true,"locked":false,"stations":7,"max_macs":256,"mac":["52:54:00:00:00:01"],"ip":["10.0.0.1","fd00::1"],"no_dhcp_server":false,"no_ra":true,"bpdu_guard":"drop","storm":{"broadcast":1000,"multicast":10000,"unknown":10000},"rate_in":{"rate":500000000,"burst":15625000},"rate_out":{"rate":500000000,"burst":15625000},"stopped":"bpdu"}"#);
+        insta::assert_snapshot!(serde_json::to_string(&details()).unwrap(), @r#"{"learning":true,"flood":true,"mcast_flood":true,"bcast_flood":true,"hairpin":false,"isolated":true,"locked":false,"neigh_suppress":false,"stations":7,"max_macs":256,"mac":["52:54:00:00:00:01"],"ip":["10.0.0.1","fd00::1"],"no_dhcp_server":false,"no_ra":true,"bpdu_guard":"drop","storm":{"broadcast":1000,"multicast":10000,"unknown":10000},"rate_in":{"rate":500000000,"burst":15625000},"rate_out":{"rate":500000000,"burst":15625000},"stopped":"bpdu"}"#);
     }
 }

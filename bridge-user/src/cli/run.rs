@@ -11,6 +11,7 @@ use crate::{
     control::protocol::TapOptions,
     datapath::BridgeName,
     link::InterfaceName,
+    policy::Switch,
     settings::{DEFAULT_BRIDGE, FdbMax, Flap, HookRule, Owner, Pattern, PortSettings, Prefer, Settings},
 };
 
@@ -56,6 +57,9 @@ pub struct RunArgs {
     /// Keep a station that has moved N times in T seconds where it is, as in 5/60 [default: off]
     #[arg(long, value_name = "N/T")]
     pub flap: Option<Flap>,
+    /// Look for loops through guests where frames come back, and stop the younger port of one [default: on]
+    #[arg(long, value_name = "on|off", num_args = 0..=1, default_missing_value = "on")]
+    pub loop_detect: Option<Switch>,
     /// The most stations, 1 to 16777216 [default: 65536]
     #[arg(long, value_name = "N")]
     pub fdb_max: Option<FdbMax>,
@@ -140,6 +144,7 @@ impl RunArgs {
             settings.ageing_time = seconds;
         }
         settings.flap = self.flap.or(file.flap).unwrap_or(Flap::OFF);
+        settings.loop_detect = self.loop_detect.or(file.loop_detect).map(|Switch(on)| on);
         if let Some(max) = self.fdb_max.or(file.fdb_max) {
             settings.fdb_max = max.stations();
         }

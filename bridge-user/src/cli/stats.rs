@@ -98,6 +98,8 @@ struct View {
     moved: u64,
     refused: Refused,
     events: Events,
+    /// Requests for neighbours that were answered for those.
+    neigh_answered: u64,
     /// Frames redirected by XDP that the device did not take; they are in `tx` too.
     device_refused: u64,
     /// What only the device counted; absent for the host.
@@ -149,6 +151,7 @@ fn view(row: &PortRow, rates: Option<Rates>) -> View {
             flap: counters.refused_flap,
         },
         events: Events { suppressed: counters.events_suppressed, lost: counters.events_lost },
+        neigh_answered: counters.neigh_answered,
         device_refused: counters.device_refused,
         device_tx_dropped: row.device_tx_dropped(),
         rates,
@@ -183,6 +186,7 @@ fn paragraph(row: &PortRow) -> String {
     ];
     text += &line("stations", &stations);
     text += &line("events", &[("suppressed", view.events.suppressed), ("lost", view.events.lost)]);
+    text += &line("neighbours", &[("answered", view.neigh_answered)]);
     let device = [("refused", view.device_refused), ("tx_dropped", view.device_tx_dropped.unwrap_or(0))];
     text + &line("device", &device)
 }
@@ -225,7 +229,7 @@ mod tests {
 
     #[test]
     fn json_leaves_nothing_out() {
-        insta::assert_snapshot!(output::json(&view(&sample().ports[2], None)).unwrap(), @r#"{"ifname":"vm1","rx":{"packets":1200,"bytes":98000},"tx":{"packets":40,"bytes":5000},"drops":{"arp_guard":0,"bad_source":0,"bpdu":0,"dhcp_server":0,"double_tag":0,"host_source":0,"ip_guard":0,"isolated":0,"link_local":3,"locked":0,"mac_guard":0,"malformed":0,"nd_guard":0,"no_flood":0,"no_port":0,"port_down":0,"ra":0,"rate_in":0,"rate_out":0,"redirect":0,"retag":0,"same_port":0,"storm_broadcast":0,"storm_multicast":0,"storm_unknown":0,"too_big":0,"vlan_egress":0,"vlan_ingress":0},"slow_path":{"flood":0,"fragment":0,"multi_buffer":0,"no_checksum":0,"protocol":0,"retag":0,"to_host":0,"to_tc":0,"too_long":0,"tunnel":0,"unfinished_checksum":9},"learned":2,"moved":1,"refused":{"full":7,"static":0,"quota":0,"flap":0},"events":{"suppressed":0,"lost":0},"device_refused":0}"#);
+        insta::assert_snapshot!(output::json(&view(&sample().ports[2], None)).unwrap(), @r#"{"ifname":"vm1","rx":{"packets":1200,"bytes":98000},"tx":{"packets":40,"bytes":5000},"drops":{"arp_guard":0,"bad_source":0,"bpdu":0,"dhcp_server":0,"double_tag":0,"host_source":0,"ip_guard":0,"isolated":0,"link_local":3,"locked":0,"mac_guard":0,"malformed":0,"nd_guard":0,"no_flood":0,"no_port":0,"port_down":0,"ra":0,"rate_in":0,"rate_out":0,"redirect":0,"retag":0,"same_port":0,"storm_broadcast":0,"storm_multicast":0,"storm_unknown":0,"too_big":0,"vlan_egress":0,"vlan_ingress":0},"slow_path":{"flood":0,"fragment":0,"multi_buffer":0,"no_checksum":0,"protocol":0,"retag":0,"to_host":0,"to_tc":0,"too_long":0,"tunnel":0,"unfinished_checksum":9},"learned":2,"moved":1,"refused":{"full":7,"static":0,"quota":0,"flap":0},"events":{"suppressed":0,"lost":0},"neigh_answered":0,"device_refused":0}"#);
     }
 
     #[test]

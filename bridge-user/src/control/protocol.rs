@@ -4,6 +4,8 @@
 //! sends one [`Envelope`] of a [`Request`] and gets one of a [`Reply`]; after [`Request::Monitor`] and
 //! [`Request::Capture`] replies go on until either side hangs up.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 pub use super::loan::Loan;
@@ -14,7 +16,7 @@ use crate::{
 };
 
 /// The version of this protocol. Both sides refuse another one.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The most bytes that a message has.
 pub const MAX_MESSAGE: usize = 64 * 1024;
@@ -154,6 +156,29 @@ pub enum Request {
         ifname: Option<String>,
         /// Only those of this VLAN.
         vlan: Option<u16>,
+    },
+    /// Write a neighbour, which neither ages nor moves.
+    NeighAdd {
+        /// Its IP address.
+        address: IpAddr,
+        /// Its MAC address, as text.
+        mac: String,
+        /// The port it is behind; `host` for the host.
+        ifname: String,
+        /// Its VLAN; 0 for the port's own, and for none where VLANs are not filtered.
+        #[serde(default)]
+        vlan: u16,
+    },
+    /// Delete a neighbour, learned or written.
+    NeighDel {
+        /// Its IP address.
+        address: IpAddr,
+        /// Only if it is behind this port.
+        #[serde(default)]
+        ifname: Option<String>,
+        /// Its VLAN; 0 for any.
+        #[serde(default)]
+        vlan: u16,
     },
     /// Put a port into VLANs; the first of a bridge turns filtering on.
     VlanAdd {

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use bridge_common::{
     Mac, PortId,
+    config::ConfigFlags,
     port::MAX_PORTS,
     record::{BridgeRecord, PortRecord},
 };
 use tokio::sync::broadcast;
 
-use super::{attach::Attaching, checks, hands::Hands};
+use super::{attach::Attaching, checks, hands::Hands, loops::Loops};
 use crate::{
     Error, Refusal, Result,
     control::{Event, protocol::PortEvent},
@@ -44,6 +45,9 @@ pub struct Bridge {
     pub(super) attaching: Attaching,
     /// BPDUs that were counted at each port that is to be stopped for one.
     pub(super) bpdus: BTreeMap<PortId, u64>,
+    pub(super) loops: Loops,
+    /// Seconds since neighbours were last looked through.
+    pub(super) neighbours_swept: u32,
 }
 
 impl Bridge {
@@ -88,6 +92,8 @@ impl Bridge {
             bypasses: BTreeMap::new(),
             attaching: Attaching::default(),
             bpdus: BTreeMap::new(),
+            loops: Loops::default(),
+            neighbours_swept: 0,
         };
         if way != wanted.way {
             bridge.notes.push(kept(way).into());
@@ -130,6 +136,8 @@ impl Bridge {
         self.attach_all()?;
         self.look_behind_host()?;
         self.settle_floods()?;
+        self.begin_watching_loops()?;
+        self.settle_neighbours()?;
         // Whoever captured before has lost its controller and ended.
         self.end_capture()?;
         // What was forwarding goes on, and its operator hears what it goes past.
@@ -140,6 +148,9 @@ impl Bridge {
         let mut config = self.hands.tables.config()?;
         config.ageing = u64::from(self.settings.ageing_time) * 1_000_000_000;
         config.uplink = uplink_mac.address();
+        if let Some(on) = self.settings.loop_detect {
+            config.flags = config.flags.with(ConfigFlags::NO_LOOP_DETECT, !on);
+        }
         (config.flap_moves, config.flap_window) = (self.settings.flap.moves, self.settings.flap.seconds);
         Ok(self.hands.tables.set_config(config)?)
     }

@@ -3,7 +3,7 @@
 use bridge_common::{Port, PortId, record::PortRecord};
 
 use crate::{
-    Error, Result,
+    Error, Result, clock,
     datapath::{Attachment, PinDir, Programs, Slot, Tables, Way},
     link::{self, InterfaceName, Links, offload, sysctl, tap},
     plan::act::{Act, Step},
@@ -154,13 +154,26 @@ impl Hands {
     /// Forgets a port and every station behind it. What it was allowed stays, VLANs included: a device whose return failed may be tried again.
     pub(super) fn forget(&mut self, id: PortId) -> Result<()> {
         self.flush(id)?;
+        self.forget_neighbours(id)?;
         Ok(self.tables.set_record(id, PortRecord::default())?)
     }
 
     /// Begins with a number that no port has.
     pub(super) fn begin(&mut self, id: PortId) -> Result<()> {
         self.tables.clear_rules(id)?;
+        self.forget_neighbours(id)?;
+        self.tables.set_joined(id, clock::monotonic())?;
         Ok(self.tables.clear_counters(id)?)
+    }
+
+    /// Deletes every neighbour behind a port.
+    fn forget_neighbours(&mut self, id: PortId) -> Result<()> {
+        for (key, neighbour) in self.tables.neighbours()? {
+            if neighbour.port() == id {
+                self.tables.remove_neighbour(&key)?;
+            }
+        }
+        Ok(self.tables.recount_neighbours()?)
     }
 
     /// Deletes every station behind a port, static ones included.

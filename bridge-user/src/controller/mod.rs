@@ -18,6 +18,8 @@ mod hands;
 mod hooks;
 mod lend;
 mod lock;
+mod loops;
+mod neighbours;
 mod networks;
 mod policy;
 mod ports;

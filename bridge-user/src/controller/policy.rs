@@ -19,6 +19,7 @@ pub(super) const fn reason(stop: Stop) -> &'static str {
         Stop::No => "",
         Stop::Operator => "taken down by the operator",
         Stop::Bpdu => "it sent a BPDU",
+        Stop::Loop => "it is part of a loop",
     }
 }
 
@@ -43,7 +44,7 @@ impl Bridge {
             self.check_sources(&before, &after)?;
             self.hands.tables.set_rules(id, &after, self.device_facts(id))?;
         }
-        Ok(())
+        self.settle_neighbours()
     }
 
     fn check_sources(&self, before: &Rules, after: &Rules) -> Result<()> {
@@ -83,7 +84,7 @@ impl Bridge {
     }
 
     /// Stops a port, or lets it forward again.
-    fn set_stop(&mut self, id: PortId, stop: Stop) -> Result<()> {
+    pub(super) fn set_stop(&mut self, id: PortId, stop: Stop) -> Result<()> {
         let mut rules = self.hands.tables.rules(id)?;
         if rules.policy.stopped == stop as u32 {
             return Ok(());
@@ -94,6 +95,7 @@ impl Bridge {
         self.bpdus.remove(&id);
         if stop == Stop::No {
             self.tell_port(Event::PortUp, id, "");
+            self.probe_anew()?;
         } else {
             // As when a device goes down.
             self.flush_learned(id)?;

@@ -72,6 +72,12 @@ impl Bridge {
                 let count = self.fdb_flush(ifname.as_deref(), vlan)?;
                 return Ok(vec![format!("{count} stations deleted")]);
             }
+            Request::NeighAdd { address, mac, ifname, vlan } => {
+                self.neigh_add(address, &mac, &ifname, vlan)?
+            }
+            Request::NeighDel { address, ifname, vlan } => {
+                self.neigh_del(address, ifname.as_deref(), vlan)?
+            }
             Request::VlanAdd { ifname, vlan } => self.vlan_add(&ifname, &vlan)?,
             Request::VlanDel { ifname, vids } => self.vlan_del(&ifname, vids)?,
             Request::VlanFiltering { on } => self.set_vlan_filtering(on)?,

@@ -180,10 +180,15 @@ async fn attend(
                     let _ = answer.send(reply);
                 }
             },
+            () = tokio::time::sleep_until(bridge.probe_due().unwrap_or(quiet_until)), if bridge.probe_due().is_some() => {
+                settled("look for loops", bridge.probe_on());
+            }
             () = &mut serving => return Err(Error::Controller("the control socket's server ended".into())),
             outcome = &mut scraping => match outcome? {},
             _ = second.tick() => {
                 settled("look for BPDUs", bridge.watch_bpdus());
+                settled("look for loops", bridge.watch_loops());
+                settled("sweep the neighbours", bridge.sweep_neighbours());
                 settled("sweep the FDB", bridge.sweep());
                 settled("look behind the host", bridge.look_behind_host());
                 settled("look after the TC filters", bridge.keep_filters());

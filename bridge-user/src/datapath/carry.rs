@@ -16,7 +16,7 @@ use bridge_common::{
 use super::{
     PinDir, Rules, Station, Tables, batch,
     error::{Error, Result, words},
-    layout, vlans,
+    layout, neighbours, vlans,
 };
 use std::os::fd::AsFd as _;
 
@@ -43,6 +43,21 @@ pub fn over(pins: &PinDir, object: &[u8], tables: &mut Tables) -> Result<()> {
                 tables.set_port_of(port.ifindex, Some(id))?;
             }
         }
+    }
+    if old.pins.map(maps::JOINED).exists()
+        && let Some(joined) = old.array::<u64>(maps::JOINED)?
+    {
+        for id in (0..MAX_PORTS).map(|index| PortId(index as u16)) {
+            tables.set_joined(id, get(&joined, maps::JOINED, id.index())?)?;
+        }
+    }
+    if old.pins.map(maps::NEIGHBOURS).exists()
+        && let Some(data) = old.open(maps::NEIGHBOURS)?
+    {
+        for (key, neighbour) in neighbours::read(&data)? {
+            tables.set_neighbour(key, neighbour)?;
+        }
+        tables.recount_neighbours()?;
     }
     carry_stations(&old, tables)
 }

@@ -39,6 +39,8 @@ pub enum Error {
     Detach { port: u16, slot: Slot, reason: String },
     #[error("cannot make the rings of a capture: {reason}")]
     CaptureRings { errno: Option<i32>, reason: String },
+    #[error("cannot send a probe for loops: {reason}")]
+    Probe { reason: String },
     #[error("cannot open map {map}: {reason}")]
     OpenMap { map: &'static str, reason: String },
     #[error("cannot read map {map}: {reason}")]

@@ -142,7 +142,14 @@ impl Programs {
     }
 
     fn verify_all(&mut self) -> Result<()> {
-        for name in [programs::FLOODING, programs::PORT, programs::WIRE, programs::HOST] {
+        for name in [
+            programs::FLOODING,
+            programs::NEIGHBOURS,
+            programs::PORT,
+            programs::WIRE,
+            programs::HOST,
+            programs::PROBE,
+        ] {
             let program: &mut SchedClassifier = named(&mut self.ebpf, name)?;
             program.load().map_err(|error| Error::Verify { program: name, reason: words(&error) })?;
         }
@@ -161,6 +168,9 @@ impl Programs {
         let program: &mut SchedClassifier = named(&mut self.ebpf, programs::FLOODING)?;
         let fd = copied(program.fd())?;
         self.set_called(maps::FLOODING, &fd)?;
+        let program: &mut SchedClassifier = named(&mut self.ebpf, programs::NEIGHBOURS)?;
+        let fd = copied(program.fd())?;
+        self.set_called(maps::ANSWERING, &fd)?;
         let program: &mut Xdp = named(&mut self.ebpf, programs::SPREADING)?;
         let fd = copied(program.fd())?;
         self.set_called(maps::SPREADING, &fd)

@@ -15,7 +15,9 @@ use super::{
     error::{Error, Result, words},
     floods::FloodMaps,
     layout,
+    neighbours::NeighbourMaps,
     policies::PolicyMaps,
+    probes::ProbeMaps,
     programs::OBJECT,
 };
 
@@ -42,6 +44,8 @@ pub struct Tables {
     port_at: Array<MapData, u64>,
     devices: DevMap<MapData>,
     pub(super) policy_maps: PolicyMaps,
+    pub(super) probe_maps: ProbeMaps,
+    pub(super) neighbour_maps: NeighbourMaps,
     vlans: VlanTables,
     pub(super) floods: FloodMaps,
     fdb_max: u32,
@@ -80,6 +84,8 @@ impl Tables {
             devices: typed(maps::DEVICES, data(maps::DEVICES)?)?,
             policy_maps: PolicyMaps::open(data)?,
             floods: FloodMaps::open(data)?,
+            probe_maps: ProbeMaps::open(data)?,
+            neighbour_maps: NeighbourMaps::open(data)?,
             vlans: VlanTables::open_at(pin)?,
             fdb_max,
         })

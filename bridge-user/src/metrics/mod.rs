@@ -4,7 +4,7 @@ mod serve;
 
 use std::fmt;
 
-use bridge_common::{DropReason, PortCounters, PortId, SlowReason, vlan::VlanCounters};
+use bridge_common::{DropReason, PortCounters, PortId, SlowReason, policy::Stop, vlan::VlanCounters};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric as _, prometheus_text},
@@ -121,9 +121,14 @@ impl Bridge {
         gauge(
             encoder,
             "port_stopped",
-            "1 where the operator or a guard has stopped the port, else 0",
+            "1 where the operator, a guard or the search for loops has stopped the port, else 0",
             stopped,
-        )
+        )?;
+        let looped = self.each(|row| u64::from(row.rules.policy.stopped == Stop::Loop as u32));
+        gauge(encoder, "port_looped", "1 where the port was stopped as part of a loop, else 0", looped)?;
+        let answered = self.each(|row| row.counters.neigh_answered);
+        let help = "Requests of the port for neighbours that were answered for those";
+        counter(encoder, "neigh_answered", help, None, answered)
     }
 
     fn vlans(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
@@ -232,6 +237,8 @@ mod tests {
         # TYPE xbr_port_stations gauge
         # TYPE xbr_port_stations_max gauge
         # TYPE xbr_port_stopped gauge
+        # TYPE xbr_port_looped gauge
+        # TYPE xbr_neigh_answered_total counter
         # TYPE xbr_vlan_filtering gauge
         # TYPE xbr_vlan_receive_packets_total counter
         # TYPE xbr_vlan_receive_bytes_total counter

@@ -57,6 +57,7 @@ fn flags(policy: &mut Policy, options: &PortOptions) {
         (&options.hairpin, PortFlags::HAIRPIN),
         (&options.isolated, PortFlags::ISOLATED),
         (&options.locked, PortFlags::LOCKED),
+        (&options.neigh_suppress, PortFlags::NEIGH_SUPPRESS),
     ];
     for (switch, flag) in inverted {
         if let Some(Switch(on)) = switch {
@@ -143,6 +144,8 @@ pub fn check(id: PortId, name: &str, options: &PortOptions) -> Result<(), Refusa
         Some(("isolated", "isolated guests are to reach the host and the outside, and nobody else"))
     } else if switched(options.locked, true) {
         Some(("locked", unknown))
+    } else if host && switched(options.neigh_suppress, true) {
+        Some(("neigh_suppress", "the host answers for its own addresses, and hears what it asks for"))
     } else if switched(options.bcast_flood, false) {
         Some(("bcast_flood off", "without broadcasts nobody finds the host, nor it anybody"))
     } else if switched(options.mcast_flood, false) {

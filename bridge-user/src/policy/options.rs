@@ -24,6 +24,9 @@ macro_rules! with_port_options {
         /// Nothing passes between this port and other isolated ones
         #[arg(long, value_name = "on|off", num_args = 0..=1, default_missing_value = "on")]
         isolated: $crate::policy::Switch,
+        /// Answer requests for neighbours that are here, and send none here for neighbours that are known
+        #[arg(long, value_name = "on|off", num_args = 0..=1, default_missing_value = "on")]
+        neigh_suppress: $crate::policy::Switch,
         /// Only stations that the FDB has here may send
         #[arg(long, value_name = "on|off", num_args = 0..=1, default_missing_value = "on")]
         locked: $crate::policy::Switch,

@@ -48,6 +48,8 @@ pub struct Settings {
     pub ageing_time: u32,
     /// How often a station may move.
     pub flap: Flap,
+    /// Whether loops are looked for; `None` for as it was, which is on in the beginning.
+    pub loop_detect: Option<bool>,
     /// The most stations, 1 to 16,777,216.
     pub fdb_max: u32,
     /// Whether VLANs are filtered; `None` for as it was, which is off in the beginning.
@@ -112,6 +114,7 @@ impl Settings {
             allow_bypass: false,
             ageing_time: DEFAULT_AGEING_TIME,
             flap: Flap::OFF,
+            loop_detect: None,
             fdb_max: DEFAULT_FDB_MAX,
             vlan_filtering: None,
             uplink_vlan: None,
