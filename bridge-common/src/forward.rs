@@ -8,6 +8,7 @@ pub use crate::decision::{Decision, Learn, Lesson, Spread, Verdict};
 use crate::{
     Config, DropReason, Fdb, FdbEntry, FdbEventKind, Frame, Port, PortFlags, PortId, Ports,
     fdb::{FdbFlags, Full},
+    multicast::{EVERYONE, Groups},
     policy::{Guards, Meter, Policies},
     vlan::{ANY_VLAN, Membership, Retag, Vlans, retag},
 };
@@ -220,6 +221,36 @@ pub fn leave<T: Tables>(
     egress: PortId,
     tables: &T,
 ) -> Result<(Port, Retag), DropReason> {
+    leave_as(question, decision, decision.spread, egress, tables)
+}
+
+/// [`leave`], of a copy that is for a set of ports: see [`crate::multicast::look`]. A port that is in a group gets it whether unknown
+/// multicasts leave there or not, as in the Linux bridge (`br_multicast_flood`).
+#[inline(always)]
+pub fn leave_for<T: Tables + Groups>(
+    question: &Question<'_>,
+    decision: &Decision,
+    set: u32,
+    egress: PortId,
+    tables: &T,
+) -> Result<(Port, Retag), DropReason> {
+    if set == EVERYONE {
+        return leave(question, decision, egress, tables);
+    }
+    if !tables.is_member(set, egress) {
+        return Err(DropReason::NoFlood);
+    }
+    leave_as(question, decision, Spread::One, egress, tables)
+}
+
+#[inline(always)]
+fn leave_as<T: Tables>(
+    question: &Question<'_>,
+    decision: &Decision,
+    spread: Spread,
+    egress: PortId,
+    tables: &T,
+) -> Result<(Port, Retag), DropReason> {
     let Question { frame, ingress, now, .. } = question;
     let Some(port) = tables.port(egress).filter(Port::is_up) else { return Err(DropReason::PortDown) };
     let (from, to) = (decision.from, port.flags);
@@ -229,7 +260,7 @@ pub fn leave<T: Tables>(
     if from.has(PortFlags::ISOLATED) && to.has(PortFlags::ISOLATED) {
         return Err(DropReason::Isolated);
     }
-    let unwanted = match decision.spread {
+    let unwanted = match spread {
         Spread::One => PortFlags(0),
         Spread::Unknown => PortFlags::NO_FLOOD,
         Spread::Multicast => PortFlags::NO_MCAST_FLOOD,

@@ -47,11 +47,25 @@ pub const LEARNED: &str = "LEARNED";
 /// `[port number] -> u64`: those of [`LEARNED`] that are no more. The controller counts.
 pub const FORGOTTEN: &str = "FORGOTTEN";
 
+/// [`crate::multicast::GroupKey`]` -> u32`, the number of its set.
+pub const GROUPS: &str = "GROUPS";
+/// `[number] -> `[`crate::multicast::GroupSet`].
+pub const GROUP_SETS: &str = "GROUP_SETS";
+/// `[port number] -> `[`crate::multicast::GroupPolicy`]; for the controller only.
+pub const GROUP_POLICIES: &str = "GROUP_POLICIES";
+/// `[port number] -> `[`crate::multicast::GroupCounters`]; for the controller only.
+pub const GROUP_COUNTERS: &str = "GROUP_COUNTERS";
+
+/// Ring buffer of [`crate::snoop::Snoop`].
+pub const SNOOPED: &str = "SNOOPED";
+/// `[port and kind: `[`crate::snoop::budget`]`] -> `[`crate::snoop::SnoopBudget`].
+pub const SNOOP_BUDGET: &str = "SNOOP_BUDGET";
+
 /// `[0] -> ` the program [`programs::FLOODING`].
 pub const FLOODING: &str = "FLOODING";
 
 /// Every map that is pinned. The load-time constants' `.rodata` is not: it belongs to one program.
-pub const PINNED: [&str; 22] = [
+pub const PINNED: [&str; 28] = [
     PORT_OF,
     PORTS,
     CONFIG,
@@ -73,6 +87,12 @@ pub const PINNED: [&str; 22] = [
     METERS,
     LEARNED,
     FORGOTTEN,
+    SNOOPED,
+    SNOOP_BUDGET,
+    GROUPS,
+    GROUP_SETS,
+    GROUP_POLICIES,
+    GROUP_COUNTERS,
     FLOODING,
 ];
 

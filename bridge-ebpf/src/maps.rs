@@ -10,9 +10,11 @@ use bridge_common::{
     Config, FdbEntry, FdbKey, Port, PortCounters,
     capture::Capture,
     maps::{DEFAULT_FDB_MAX, EVENT_RING_BYTES, constants::NetOffsets},
+    multicast::{GroupCounters, GroupKey, GroupPolicy, GroupSet, MAX_GROUPS, MAX_SETS},
     policy::{MAX_SOURCES, Meter, Policy, Source},
     port::MAX_PORTS,
     record::{BridgeRecord, PortRecord},
+    snoop::{SNOOP_BUDGETS, SNOOP_RING_BYTES, SnoopBudget},
     vlan::{MAX_VLANS, Vlan, VlanCounters},
 };
 
@@ -98,6 +100,25 @@ pub static LEARNED: Array<u64> = Array::with_max_entries(MAX_PORTS, 0);
 
 #[map]
 pub static FORGOTTEN: Array<u64> = Array::with_max_entries(MAX_PORTS, 0);
+
+#[map]
+pub static GROUPS: HashMap<GroupKey, u32> = HashMap::with_max_entries(MAX_GROUPS, BPF_F_NO_PREALLOC);
+
+#[map]
+pub static GROUP_SETS: Array<GroupSet> = Array::with_max_entries(MAX_SETS, 0);
+
+/// The controller's own, as is the next.
+#[map]
+pub static GROUP_POLICIES: Array<GroupPolicy> = Array::with_max_entries(MAX_PORTS, 0);
+
+#[map]
+pub static GROUP_COUNTERS: Array<GroupCounters> = Array::with_max_entries(MAX_PORTS, 0);
+
+#[map]
+pub static SNOOPED: RingBuf = RingBuf::with_byte_size(SNOOP_RING_BYTES, 0);
+
+#[map]
+pub static SNOOP_BUDGET: Array<SnoopBudget> = Array::with_max_entries(SNOOP_BUDGETS, 0);
 
 /// Pinned as well: the kernel empties such an array when nobody in user space holds it any more (`bpf_fd_array_map_clear`).
 #[map]

@@ -17,6 +17,7 @@ mod pins;
 mod policies;
 mod programs;
 mod slot;
+mod snooped;
 mod tables;
 #[cfg(feature = "lab")]
 mod test_run;
@@ -35,6 +36,7 @@ pub use pins::{PinDir, bpffs};
 pub use policies::{Levels, Rules};
 pub use programs::{Attachment, Options, Programs, Start};
 pub use slot::Slot;
+pub use snooped::{Seen, Snooped};
 pub use tables::{Station, Tables};
 #[cfg(feature = "lab")]
 pub use test_run::Context;
