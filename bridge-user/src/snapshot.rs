@@ -107,7 +107,7 @@ pub fn ports(tables: &Tables, links: &Links) -> Result<Vec<PortRow>> {
     let sources = tables.sources()?;
     let rules = |id: PortId| -> Result<Rules> {
         let own = sources.iter().filter(|source| source.port == id.0).copied().collect();
-        Ok(Rules { policy: tables.policy(id)?, sources: own })
+        Ok(Rules { policy: tables.policy(id)?, sources: own, groups: tables.group_policy(id)? })
     };
     let mut rows = vec![PortRow {
         id: PortId::HOST,

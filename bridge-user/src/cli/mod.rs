@@ -12,6 +12,7 @@ mod down;
 mod fdb;
 mod libvirt;
 mod man;
+mod mdb;
 mod monitor;
 mod output;
 mod port;
@@ -78,6 +79,9 @@ pub enum Verb {
     /// Show or change who is in which VLAN
     #[command(subcommand)]
     Vlan(vlan::VlanVerb),
+    /// Show or change who is in which multicast group
+    #[command(subcommand)]
+    Mdb(mdb::MdbVerb),
     /// Show what was counted for each port
     Stats(stats::StatsArgs),
     /// Print events as they happen
@@ -135,6 +139,7 @@ impl Cli {
             Verb::Tap(verb) => tap::run(common, verb),
             Verb::Fdb(verb) => fdb::run(common, verb),
             Verb::Vlan(verb) => vlan::run(common, verb),
+            Verb::Mdb(verb) => mdb::run(common, verb),
             Verb::Stats(args) => stats::run(common, &args),
             Verb::Monitor => monitor::run(common),
             Verb::Capture(args) => capture::run(common, &args),

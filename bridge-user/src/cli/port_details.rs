@@ -4,11 +4,16 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use bridge_common::{
     Mac, PortFlags,
+    multicast::RouterMode,
     policy::{Guards, Meter, Policy, Rate, Source, SourceKind, Stop},
 };
 use serde::Serialize;
 
-use crate::{policy::bits_text, snapshot::PortRow};
+use crate::{
+    multicast,
+    policy::{McastRouter, bits_text},
+    snapshot::PortRow,
+};
 
 /// What a port is allowed; the first seven keys are those of `bridge -d -j link`.
 #[derive(Debug, Serialize)]
@@ -40,6 +45,10 @@ pub struct Details {
     /// Why the port forwards nothing although its device is up: `operator`, `bpdu` or `loop`.
     #[serde(skip_serializing_if = "Option::is_none")]
     stopped: Option<&'static str>,
+    /// By the numbers of `bridge link`: 0 never, 1 while one is heard, 2 always.
+    mcast_router: McastRouter,
+    fastleave: bool,
+    mcast_max_groups: u32,
 }
 
 /// Frames a second; absent where there is no limit.
@@ -64,6 +73,7 @@ struct Limit {
 impl Details {
     /// Those of a port.
     pub fn of(row: &PortRow) -> Self {
+        let groups = &row.rules.groups;
         let Policy { flags, guards, stations_max, stopped, rates } = row.rules.policy;
         let rate = |meter: Meter| Some(rates[meter as usize]).filter(Rate::is_limit);
         let frames = |meter| rate(meter).map(|rate| rate.per_second);
@@ -99,6 +109,9 @@ impl Details {
                 Stop::Operator => Some("operator"),
                 Stop::Bpdu => Some("bpdu"),
             },
+            mcast_router: RouterMode::from_raw(groups.router).into(),
+            fastleave: groups.fast_leave != 0,
+            mcast_max_groups: multicast::most(row.id, groups.groups_max),
         }
     }
 
@@ -139,7 +152,8 @@ impl Details {
                 text += &format!(" {name} {},burst={burst}", bits_text(*rate));
             }
         }
-        text + "\n"
+        let (router, leave, most) = (self.mcast_router, on(self.fastleave), self.mcast_max_groups);
+        text + &format!("\n    mcast_router {router} mcast_fast_leave {leave} mcast_max_groups {most}\n")
     }
 }
 

@@ -17,6 +17,9 @@
 //! vlan-filtering = true                 # also turned on by what follows
 //! uplink-vlan = ["1 pvid untagged", "10", "20-30"]
 //! host-vlan = "1 pvid untagged"         # the host itself
+//! mcast-snooping = false
+//! mcast-querier = false
+//! mcast-unregistered = "routers"        # or "flood"
 //! metrics = "127.0.0.1:9473"
 //! keep = false
 //! log = "info"
@@ -56,7 +59,7 @@ use crate::{
     datapath::BridgeName,
     error::words,
     link::InterfaceName,
-    settings::{FdbMax, Flap, HookRule, Owner, Pattern, Prefer},
+    settings::{FdbMax, Flap, HookRule, Owner, Pattern, Prefer, Unregistered},
     vlan::PortVlan,
 };
 
@@ -99,6 +102,12 @@ pub struct File {
     pub uplink_vlan: Option<OneOrMany<PortVlan>>,
     /// The host's VLANs.
     pub host_vlan: Option<OneOrMany<PortVlan>>,
+    /// Whether groups are snooped.
+    pub mcast_snooping: Option<bool>,
+    /// Whether the bridge asks who is in them.
+    pub mcast_querier: Option<bool>,
+    /// Where groups go that nobody is in.
+    pub mcast_unregistered: Option<Unregistered>,
     /// Where `/metrics` is served.
     pub metrics: Option<SocketAddr>,
     /// At the end, leave everything forwarding.
@@ -181,7 +190,7 @@ mod tests {
 
     #[test]
     fn errors_name_line_and_key() {
-        insta::assert_snapshot!(why("uplink = \"eth0\"\nuplnk = 1\n"), @"x.toml, line 2, key uplnk: unknown field `uplnk`, expected one of `bridge`, `uplink`, `hook`, `prefer`, `tap`, `port`, `attach`, `allow-bypass`, `owner`, `multi-queue`, `no-vnet-hdr`, `ageing-time`, `flap`, `fdb-max`, `vlan-filtering`, `uplink-vlan`, `host-vlan`, `metrics`, `keep`, `log`");
+        insta::assert_snapshot!(why("uplink = \"eth0\"\nuplnk = 1\n"), @"x.toml, line 2, key uplnk: unknown field `uplnk`, expected one of `bridge`, `uplink`, `hook`, `prefer`, `tap`, `port`, `attach`, `allow-bypass`, `owner`, `multi-queue`, `no-vnet-hdr`, `ageing-time`, `flap`, `fdb-max`, `vlan-filtering`, `uplink-vlan`, `host-vlan`, `mcast-snooping`, `mcast-querier`, `mcast-unregistered`, `metrics`, `keep`, `log`");
         insta::assert_snapshot!(why("# a\n\nageing-time = \"x\"\n"), @r#"x.toml, line 3, key ageing-time: invalid type: string "x", expected u32"#);
         insta::assert_snapshot!(why("fdb-max = 0"), @"x.toml, line 1, key fdb-max: the FDB holds 1 to 16777216 stations");
         insta::assert_snapshot!(why("uplink = \"abcdefghijklmnop\""), @r#"x.toml, line 1, key uplink: the interface name "abcdefghijklmnop" has 16 bytes, and the kernel takes at most 15"#);

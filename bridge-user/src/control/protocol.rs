@@ -4,17 +4,20 @@
 //! sends one [`Envelope`] of a [`Request`] and gets one of a [`Reply`]; after [`Request::Monitor`] and
 //! [`Request::Capture`] replies go on until either side hangs up.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 pub use super::loan::Loan;
 use crate::{
     link::InterfaceName,
     policy::PortOptions,
+    settings::MulticastSettings,
     vlan::{PortVlan, Vids},
 };
 
 /// The version of this protocol. Both sides refuse another one.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The most bytes that a message has.
 pub const MAX_MESSAGE: usize = 64 * 1024;
@@ -67,6 +70,24 @@ pub struct CaptureOptions {
     pub vlan: Option<u16>,
     /// The EtherType after tags.
     pub ether_type: Option<u16>,
+}
+
+/// A port in a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupEntry {
+    /// The port; `host` for the host.
+    pub ifname: String,
+    /// The group.
+    pub group: IpAddr,
+    /// Only what this source sends.
+    #[serde(default)]
+    pub source: Option<IpAddr>,
+    /// The VLAN; 0 for every VLAN of the port, and for none where VLANs are not filtered.
+    #[serde(default)]
+    pub vlan: u16,
+    /// For good; otherwise as if a host behind the port had just said so.
+    #[serde(default)]
+    pub permanent: bool,
 }
 
 /// What a client asks for.
@@ -174,6 +195,12 @@ pub enum Request {
         /// On.
         on: bool,
     },
+    /// Change whether and how groups are snooped; what is `None` stays.
+    Multicast(MulticastSettings),
+    /// Put a port into a group.
+    MdbAdd(GroupEntry),
+    /// Take a port out of a group.
+    MdbDel(GroupEntry),
     /// Send events as they happen.
     Monitor,
     /// Show what passes ports, until the client hangs up: the reply says that it is on.

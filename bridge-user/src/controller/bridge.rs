@@ -9,7 +9,7 @@ use bridge_common::{
 };
 use tokio::sync::broadcast;
 
-use super::{attach::Attaching, checks, hands::Hands};
+use super::{attach::Attaching, checks, hands::Hands, multicast::Multicast};
 use crate::{
     Error, Refusal, Result,
     control::{Event, protocol::PortEvent},
@@ -42,6 +42,7 @@ pub struct Bridge {
     /// What frames of each port go past although nobody allowed it, as it was said.
     pub(super) bypasses: BTreeMap<PortId, Vec<String>>,
     pub(super) attaching: Attaching,
+    pub(super) multicast: Multicast,
     /// BPDUs that were counted at each port that is to be stopped for one.
     pub(super) bpdus: BTreeMap<PortId, u64>,
 }
@@ -87,6 +88,7 @@ impl Bridge {
             said: BTreeMap::new(),
             bypasses: BTreeMap::new(),
             attaching: Attaching::default(),
+            multicast: Multicast::default(),
             bpdus: BTreeMap::new(),
         };
         if way != wanted.way {
@@ -128,6 +130,7 @@ impl Bridge {
             programs.settle()?;
         }
         self.attach_all()?;
+        self.begin_multicast()?;
         // Whoever captured before has lost its controller and ended.
         self.end_capture()?;
         // What was forwarding goes on, and its operator hears what it goes past.

@@ -17,6 +17,8 @@ mod hands;
 mod hooks;
 mod lend;
 mod lock;
+mod mdb;
+mod multicast;
 mod networks;
 mod policy;
 mod ports;

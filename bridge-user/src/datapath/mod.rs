@@ -11,6 +11,7 @@ mod carry;
 mod detach;
 mod error;
 mod events;
+mod groups;
 mod layout;
 mod name;
 mod pins;

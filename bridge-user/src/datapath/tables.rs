@@ -13,6 +13,7 @@ use bridge_common::{
 use super::{
     PinDir, VlanTables, batch,
     error::{Error, Result, words},
+    groups::GroupMaps,
     layout,
     policies::PolicyMaps,
     programs::OBJECT,
@@ -40,6 +41,7 @@ pub struct Tables {
     port_of: HashMap<MapData, u32, u32>,
     devices: DevMap<MapData>,
     pub(super) policy_maps: PolicyMaps,
+    pub(super) group_maps: GroupMaps,
     vlans: VlanTables,
     fdb_max: u32,
 }
@@ -75,6 +77,7 @@ impl Tables {
             port_of: typed(maps::PORT_OF, data(maps::PORT_OF)?)?,
             devices: typed(maps::DEVICES, data(maps::DEVICES)?)?,
             policy_maps: PolicyMaps::open(data)?,
+            group_maps: GroupMaps::open(data)?,
             vlans: VlanTables::open_at(pin)?,
             fdb_max,
         })
