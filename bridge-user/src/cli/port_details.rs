@@ -46,7 +46,7 @@ pub struct Details {
     #[serde(skip_serializing_if = "Option::is_none")]
     stopped: Option<&'static str>,
     /// By the numbers of `bridge link`: 0 never, 1 while one is heard, 2 always.
-    mcast_router: McastRouter,
+    mcast_router: u8,
     fastleave: bool,
     mcast_max_groups: u32,
 }
@@ -109,7 +109,7 @@ impl Details {
                 Stop::Operator => Some("operator"),
                 Stop::Bpdu => Some("bpdu"),
             },
-            mcast_router: RouterMode::from_raw(groups.router).into(),
+            mcast_router: McastRouter::from(RouterMode::from_raw(groups.router)).number(),
             fastleave: groups.fast_leave != 0,
             mcast_max_groups: multicast::most(row.id, groups.groups_max),
         }

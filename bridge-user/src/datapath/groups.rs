@@ -51,6 +51,11 @@ impl Tables {
         rows.into_iter().map(|(key, number)| Ok((key, number, self.group_set(number)?))).collect()
     }
 
+    /// How many of them there are.
+    pub fn group_count(&self) -> Result<u64> {
+        Ok(group_numbers(&self.group_maps.groups_data)?.len() as u64)
+    }
+
     /// The ports behind which there are multicast routers.
     pub fn routers(&self) -> Result<GroupSet> {
         self.group_set(ROUTERS)

@@ -1,5 +1,6 @@
 //! Metrics for Prometheus: a snapshot as text, and the small server that gives it away.
 
+mod multicast;
 mod serve;
 
 use std::fmt;
@@ -44,6 +45,7 @@ impl Collector for Bridge {
         self.stations(&mut encoder)?;
         self.policy(&mut encoder)?;
         self.vlans(&mut encoder)?;
+        self.multicast(&mut encoder)?;
         self.state(&mut encoder)
     }
 }

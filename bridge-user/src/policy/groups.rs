@@ -18,6 +18,17 @@ pub enum McastRouter {
     Permanent,
 }
 
+impl McastRouter {
+    /// The number of `bridge link`.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Disabled => 0,
+            Self::Learned => 1,
+            Self::Permanent => 2,
+        }
+    }
+}
+
 impl From<RouterMode> for McastRouter {
     fn from(mode: RouterMode) -> Self {
         match mode {
@@ -55,12 +66,7 @@ impl FromStr for McastRouter {
 
 impl fmt::Display for McastRouter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let number = match self {
-            Self::Disabled => 0,
-            Self::Learned => 1,
-            Self::Permanent => 2,
-        };
-        number.fmt(f)
+        self.number().fmt(f)
     }
 }
 
