@@ -198,12 +198,13 @@ mod tests {
         learning on flood on mcast_flood on bcast_flood on hairpin off isolated on locked off
         max-macs 256 (has 7) mac 52:54:00:00:00:01 ip 10.0.0.1 fd00::1
         no-dhcp-server off no-ra on bpdu-guard drop storm broadcast=1000pps,multicast=10000pps,unknown=10000pps rate-in 500mbit,burst=15625000 rate-out 500mbit,burst=15625000
+        mcast_router 0 mcast_fast_leave off mcast_max_groups 256
         ");
         assert_eq!(details().stopped(), Some("stopped:bpdu"));
     }
 
     #[test]
     fn json_has_the_keys_of_bridge_link() {
-        insta::assert_snapshot!(serde_json::to_string(&details()).unwrap(), @r#"{"learning":true,"flood":true,"mcast_flood":true,"bcast_flood":true,"hairpin":false,"isolated":true,"locked":false,"stations":7,"max_macs":256,"mac":["52:54:00:00:00:01"],"ip":["10.0.0.1","fd00::1"],"no_dhcp_server":false,"no_ra":true,"bpdu_guard":"drop","storm":{"broadcast":1000,"multicast":10000,"unknown":10000},"rate_in":{"rate":500000000,"burst":15625000},"rate_out":{"rate":500000000,"burst":15625000},"stopped":"bpdu"}"#);
+        insta::assert_snapshot!(serde_json::to_string(&details()).unwrap(), @r#"{"learning":true,"flood":true,"mcast_flood":true,"bcast_flood":true,"hairpin":false,"isolated":true,"locked":false,"stations":7,"max_macs":256,"mac":["52:54:00:00:00:01"],"ip":["10.0.0.1","fd00::1"],"no_dhcp_server":false,"no_ra":true,"bpdu_guard":"drop","storm":{"broadcast":1000,"multicast":10000,"unknown":10000},"rate_in":{"rate":500000000,"burst":15625000},"rate_out":{"rate":500000000,"burst":15625000},"stopped":"bpdu","mcast_router":0,"fastleave":false,"mcast_max_groups":256}"#);
     }
 }

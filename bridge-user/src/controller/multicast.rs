@@ -15,7 +15,7 @@ use bridge_common::{
 
 use super::Bridge;
 use crate::{
-    Result, clock,
+    Refusal, Result, clock,
     datapath::Seen,
     link::FrameSender,
     multicast::{Image, Question, Snooping, Timers, frame},
@@ -47,6 +47,16 @@ impl Bridge {
 
     /// Changes what is asked for of multicast snooping.
     pub(super) fn set_multicast(&mut self, wanted: MulticastSettings) -> Result<()> {
+        if wanted.querier == Some(true) && self.multicast.sender.is_none() {
+            // Whether it may is to be known before anything is changed.
+            let sender = FrameSender::open().map_err(|error| {
+                Refusal::new(
+                    format!("the bridge cannot be a multicast querier: {error}"),
+                    "it takes CAP_NET_RAW beside what xbr takes in any case",
+                )
+            });
+            self.multicast.sender = Some(sender?);
+        }
         let mut config = self.hands.tables.config()?;
         let flags = config.flags;
         for (flag, on) in [
@@ -89,8 +99,7 @@ impl Bridge {
             snooping.set_policy(port, tables.rules(port)?.groups);
             snooping.counters.insert(port, tables.group_counters(port)?);
         }
-        self.multicast = Multicast { snooping: Some(snooping), ..Multicast::default() };
-        self.multicast.up = self.ports_up()?;
+        (self.multicast.snooping, self.multicast.up) = (Some(snooping), self.ports_up()?);
         Ok(())
     }
 
@@ -226,10 +235,10 @@ impl Bridge {
         let Some(uplink) = self.members.get(&PortId::UPLINK) else { return Ok(()) };
         let (ifindex, config) = (uplink.ifindex, self.hands.tables.config()?);
         let tags = if config.filters_vlans() { self.query_tags(question.vlan)? } else { vec![None] };
-        if self.multicast.sender.is_none() {
-            self.multicast.sender = Some(FrameSender::open()?);
-        }
-        let Some(sender) = &self.multicast.sender else { return Ok(()) };
+        let sender = match self.multicast.sender.take() {
+            Some(sender) => sender,
+            None => FrameSender::open()?,
+        };
         for vlan in tags {
             let frame = frame(&Question { vlan, ..question.clone() }, config.uplink_mac, from);
             if let Err(error) = sender.send(ifindex, &frame) {
@@ -237,6 +246,7 @@ impl Bridge {
                 tracing::debug!(%error, "a multicast query was not sent");
             }
         }
+        self.multicast.sender = Some(sender);
         Ok(())
     }
 

@@ -239,6 +239,15 @@ mod tests {
         # TYPE xbr_vlan_receive_bytes_total counter
         # TYPE xbr_vlan_transmit_packets_total counter
         # TYPE xbr_vlan_transmit_bytes_total counter
+        # TYPE xbr_mcast_snooping gauge
+        # TYPE xbr_mcast_querier_known gauge
+        # TYPE xbr_mcast_groups gauge
+        # TYPE xbr_mcast_reports_total counter
+        # TYPE xbr_mcast_queries_total counter
+        # TYPE xbr_mcast_malformed_total counter
+        # TYPE xbr_mcast_refused_total counter
+        # TYPE xbr_mcast_suppressed_total counter
+        # TYPE xbr_mcast_lost_total counter
         # TYPE xbr_port_up gauge
         # TYPE xbr_events_suppressed_total counter
         # TYPE xbr_events_lost_total counter

@@ -60,7 +60,12 @@ fn snooping() -> Snooping {
 /// A query as somebody else sends it.
 fn query(group: &str, sources: &[&str], from: &str) -> Query {
     let group = (!group.is_empty()).then(|| ip(group));
-    Query { from: ip(from), group, sources: sources.iter().map(|source| ip(source)).collect(), response: 10_000 }
+    Query {
+        from: ip(from),
+        group,
+        sources: sources.iter().map(|source| ip(source)).collect(),
+        response: 10_000,
+    }
 }
 
 #[test]
@@ -76,7 +81,8 @@ fn built_queries_are_read_as_they_were_meant() {
     ] {
         for vlan in [None, Some(10)] {
             let sources: Vec<_> = sources.iter().map(|source| ip(source)).collect();
-            let question = Question { vlan, group: ip(group), sources: sources.clone(), response: 1000, interval: 125 };
+            let question =
+                Question { vlan, group: ip(group), sources: sources.clone(), response: 1000, interval: 125 };
             let frame = frame(&question, MAC, from);
             assert!(frame.len() >= 60 && frame[0] & 1 == 1);
             let sender = if ip(group).is_ipv4() { ip("0.0.0.0") } else { from.into() };
@@ -94,7 +100,8 @@ fn built_queries_are_read_as_they_were_meant() {
 
 #[test]
 fn what_cannot_be_right_says_nothing() {
-    let question = Question { vlan: None, group: ip("ff05::1:3"), sources: Vec::new(), response: 1000, interval: 125 };
+    let question =
+        Question { vlan: None, group: ip("ff05::1:3"), sources: Vec::new(), response: 1000, interval: 125 };
     let mld = frame(&question, MAC, "fe80::7".parse().unwrap());
     let igmp = frame(&Question { group: ip("239.1.2.3"), ..question }, MAC, Ipv6Addr::UNSPECIFIED);
     let changed = |frame: &[u8], at: usize, to: u8| {
@@ -120,7 +127,8 @@ fn old_and_new_reports_are_told_alike() {
     };
     let packet = |mut message: Vec<u8>| {
         sum(&mut message);
-        let mut header = vec![0x45, 0, 0, 20 + message.len() as u8, 0, 0, 0, 0, 1, 2, 0, 0, 10, 0, 0, 1, 239, 1, 2, 3];
+        let mut header =
+            vec![0x45, 0, 0, 20 + message.len() as u8, 0, 0, 0, 0, 1, 2, 0, 0, 10, 0, 0, 1, 239, 1, 2, 3];
         let check = !super::parse::sum(&header);
         header[10..12].copy_from_slice(&check.to_be_bytes());
         [&[1, 0, 0x5e, 1, 2, 3, 2, 0, 0, 0, 0, 1, 8, 0][..], &header, &message].concat()
@@ -174,9 +182,13 @@ fn a_membership_follows_the_standards_tables() {
         assert_eq!(refused, 0);
         let digit = |source: &IpAddr| source.to_string().chars().last().unwrap();
         let mut text = String::from(if member.mode == Mode::Include { "in " } else { "ex " });
-        text.extend(member.sources.iter().filter(|(_, until)| until.is_some()).map(|(source, _)| digit(source)));
+        text.extend(
+            member.sources.iter().filter(|(_, until)| until.is_some()).map(|(source, _)| digit(source)),
+        );
         text.push('/');
-        text.extend(member.sources.iter().filter(|(_, until)| until.is_none()).map(|(source, _)| digit(source)));
+        text.extend(
+            member.sources.iter().filter(|(_, until)| until.is_none()).map(|(source, _)| digit(source)),
+        );
         text.push(' ');
         text.extend(group.then_some('*'));
         text.extend(sources.iter().map(digit));
@@ -226,7 +238,9 @@ fn who_leaves_is_asked_twice_and_gone_after_two_seconds_unless_somebody_answers(
         snooping.report(NOW, A, 0, &old(RecordKind::ToIn, Old::Second, "239.1.2.3"));
         // A second leave in the same second is not a second question.
         snooping.report(NOW, A, 0, &old(RecordKind::ToIn, Old::Second, "239.1.2.3"));
-        let asked = |snooping: &mut Snooping| snooping.work().questions.iter().filter(|q| q.group == ip("239.1.2.3")).count();
+        let asked = |snooping: &mut Snooping| {
+            snooping.work().questions.iter().filter(|q| q.group == ip("239.1.2.3")).count()
+        };
         assert_eq!(asked(&mut snooping), 1);
         snooping.tick(NOW + SECOND);
         assert_eq!(asked(&mut snooping), 1);
@@ -284,7 +298,7 @@ fn the_lowest_address_asks() {
     snooping.query(at, B, 0, &query("", &[], "10.0.0.1"));
     snooping.query(at + 100 * SECOND, A, 0, &query("", &[], "10.0.0.9"));
     snooping.query(at + 100 * SECOND, A, 0, &query("", &[], "fe80::0"));
-    assert_eq!(general(&mut snooping, at + 254 * SECOND), []);
+    assert!(general(&mut snooping, at + 254 * SECOND).is_empty());
     assert_eq!(general(&mut snooping, at + 255 * SECOND), [true], "the other is silent");
     assert!(snooping.known(at + 255 * SECOND).has(v4), "the table was never wrong");
     assert_eq!(general(&mut snooping, at + 355 * SECOND), [false]);
@@ -302,7 +316,7 @@ fn our_own_query_and_that_of_a_port_without_routers_is_nobodys() {
     snooping.set_policy(A, GroupPolicy { router: RouterMode::Disabled as u16, ..GroupPolicy::default() });
     snooping.query(NOW, A, 0, &query("", &[], "10.0.0.1"));
     snooping.router(NOW, A);
-    assert_eq!(ports(snooping.routers().ports), []);
+    assert!(snooping.routers().ports.is_empty());
     snooping.tick(NOW);
     assert_eq!(snooping.work().questions.len(), 2, "the bridge goes on asking");
     snooping.set_policy(B, GroupPolicy { router: RouterMode::Permanent as u16, ..GroupPolicy::default() });
@@ -390,14 +404,17 @@ fn a_source_is_written_before_it_is_used_and_the_group_before_a_source_goes() {
     let times = Times { now: NOW, until: NOW + 100 };
     groups.hear(id("239.1.2.3"), A, &record(RecordKind::ToEx, "239.1.2.3", &["192.0.2.1"]), times, 10);
     let first = image.change(id("239.1.2.3"), &groups.entries(&id("239.1.2.3")));
-    assert!(matches!(first[..], [Write::Set(..), Write::Set(..), Write::Group(..), Write::Group(..)]), "{first:?}");
+    assert!(
+        matches!(first[..], [Write::Set(..), Write::Set(..), Write::Group(..), Write::Group(..)]),
+        "{first:?}"
+    );
     groups.hear(id("239.1.2.3"), A, &record(RecordKind::IsEx, "239.1.2.3", &[]), times, 10);
     let second = image.change(id("239.1.2.3"), &groups.entries(&id("239.1.2.3")));
     assert!(matches!(second[..], [Write::Forget(..)]), "{second:?}");
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_frame_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
@@ -405,7 +422,7 @@ proptest! {
     }
 
     #[test]
-    fn random_reports_keep_the_table_bounded_and_the_maps_right(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
+    fn random_reports_keep_the_table_bounded_and_the_maps_right(bytes in prop::collection::vec(any::<u8>(), 0..800)) {
         laws::sequence(&bytes);
     }
 }

@@ -1,4 +1,4 @@
-//! A segment whose bridge snoops, with times fifty times as fast as the standard's.
+//! A segment whose bridge snoops, with times 125 times as fast as the standard's.
 
 use std::{
     cell::Cell,
@@ -30,7 +30,7 @@ impl Lab {
     pub fn new(kinds: &[(usize, GuestKind)], words: &str) -> Self {
         let builder = kinds.iter().fold(Segment::builder(), |all, (count, kind)| all.guests(*count, *kind));
         let mut segment = builder.build();
-        let bridge = Xbr::on(XBR, &mut segment, &format!("--lab-mcast-speed 50 {words}"));
+        let bridge = Xbr::on(XBR, &mut segment, &format!("--lab-mcast-speed 125 {words}"));
         Self { segment, bridge, sent: Cell::new(0) }
     }
 

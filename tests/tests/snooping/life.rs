@@ -47,7 +47,7 @@ fn a_group_goes_on_while_there_is_no_controller_and_after() {
         lab.bridge.restart("");
         assert_eq!(shown(&lab), before, "after another one has begun");
         // Longer than a membership is remembered.
-        std::thread::sleep(Duration::from_secs(6));
+        std::thread::sleep(Duration::from_secs(3));
         assert_eq!(shown(&lab), before, "after the members were asked anew");
         ended.store(true, Ordering::Relaxed);
         sent = sender.join().unwrap();

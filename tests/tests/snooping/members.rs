@@ -33,7 +33,7 @@ fn a_group_reaches_its_members_and_nobody_else() {
             lab.reaches(outside, group, &["guest1", "host"]);
             lab.reaches(host, group, &["guest1", "outside"]);
             // Longer than a membership is remembered: they are asked, the host too, and answer.
-            std::thread::sleep(std::time::Duration::from_secs(6));
+            std::thread::sleep(std::time::Duration::from_secs(3));
             lab.reaches(two, group, &["guest1", "host", "outside"]);
             drop(first);
             lab.wait_ports(group, &["eth0", "host"]);

@@ -177,14 +177,25 @@ mod tests {
 
     #[test]
     fn text_has_the_words_of_bridge_mdb() {
-        insta::assert_snapshot!(text(&sample(&Filter::default()), true), @r"");
+        insta::assert_snapshot!(text(&sample(&Filter::default()), true), @r"
+        dev xbr0 port host grp 239.1.2.3 temp
+        dev xbr0 port vm1 grp 239.1.2.3 permanent
+        dev xbr0 port host grp 239.1.2.3 src 192.0.2.1 temp blocked
+        dev xbr0 port vm2 grp 239.1.2.3 src 192.0.2.1 temp
+        dev xbr0 port vm2 grp ff05::7 temp vid 10
+        router ports on xbr0: eth0 temp, vm1 permanent
+        ");
         let filter = Filter { port: Some("vm2".into()), ..Filter::default() };
-        insta::assert_snapshot!(text(&sample(&filter), false), @r"");
+        insta::assert_snapshot!(text(&sample(&filter), false), @r"
+        dev xbr0 port vm2 grp 239.1.2.3 src 192.0.2.1 temp
+        dev xbr0 port vm2 grp ff05::7 temp vid 10
+        multicast snooping is off: groups are flooded (xbr mdb snooping on)
+        ");
     }
 
     #[test]
     fn json_has_the_keys_of_bridge_mdb() {
         let filter = Filter { group: Some("239.1.2.3".parse().unwrap()), ..Filter::default() };
-        insta::assert_snapshot!(json(&[sample(&filter)]).unwrap(), @r#""#);
+        insta::assert_snapshot!(json(&[sample(&filter)]).unwrap(), @r#"dev xbr0 port host grp 239.1.2.3 temp"#);
     }
 }
