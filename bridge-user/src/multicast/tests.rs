@@ -426,3 +426,20 @@ proptest! {
         laws::sequence(&bytes);
     }
 }
+
+/// Seeds by hand, each of which says something, what the fuzzer kept, and every crash that it found.
+#[test]
+fn the_corpus_keeps_the_laws() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/membership");
+    let mut files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() >= 9, "{} holds next to nothing", folder.display());
+    for file in files {
+        let bytes = std::fs::read(&file).unwrap();
+        laws::reading(&bytes);
+        let seed = !file.file_name().is_some_and(|name| {
+            name.to_string_lossy().contains('-') && name.to_string_lossy().starts_with("found")
+        });
+        assert!(!seed || parse(&bytes).is_ok(), "{}: {:?}", file.display(), parse(&bytes));
+    }
+}
