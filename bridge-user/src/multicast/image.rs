@@ -50,11 +50,6 @@ impl Image {
         groups
     }
 
-    /// How many groups, and sources of groups, are written.
-    pub fn len(&self) -> usize {
-        self.written.len()
-    }
-
     /// The changes that make a group's entries these. Sets come before the groups that use them, and what is to be forgotten last: a
     /// source without an entry is forwarded as the others are.
     pub fn change(&mut self, id: GroupId, entries: &Entries) -> Vec<Write> {

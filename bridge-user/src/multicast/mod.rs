@@ -5,14 +5,18 @@
 
 mod build;
 mod groups;
+mod hear;
 mod image;
 #[cfg(test)]
 mod laws;
 mod member;
 mod parse;
+#[cfg(test)]
+mod parse_tests;
 mod querier;
 #[cfg(test)]
 mod tests;
+mod timers;
 
 use std::{
     collections::BTreeMap,
@@ -31,8 +35,7 @@ pub use groups::{Entries, Full, GroupId, Groups, Ports, each};
 pub use image::{Image, Write, from_key, key};
 pub use parse::{Malformed, Message, Query, Record, RecordKind, parse};
 pub use querier::Querier;
-
-use groups::Times;
+pub use timers::Timers;
 
 /// How many groups and sources of groups a guest's port has, where nothing else is said.
 pub const GUEST_GROUPS: u32 = 256;
@@ -40,53 +43,6 @@ pub const GUEST_GROUPS: u32 = 256;
 pub const OTHER_GROUPS: u32 = 4096;
 
 const SECOND: u64 = 1_000_000_000;
-
-/// The standard's times (RFC 3376, section 8), in nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timers {
-    /// Between general queries.
-    pub query: u64,
-    /// In which hosts answer.
-    pub response: u64,
-    /// For which a group is remembered that nobody speaks of.
-    pub membership: u64,
-    /// For which another querier is remembered, and a router's port.
-    pub other_querier: u64,
-    /// In which hosts answer a query about one group.
-    pub last_member: u64,
-    /// How often such a query is sent.
-    pub last_member_count: u32,
-}
-
-impl Timers {
-    /// The standard's.
-    pub const STANDARD: Self = Self {
-        query: 125 * SECOND,
-        response: 10 * SECOND,
-        membership: 260 * SECOND,
-        other_querier: 255 * SECOND,
-        last_member: SECOND,
-        last_member_count: 2,
-    };
-
-    /// All of them so many times faster, for the lab; no faster than hosts can follow.
-    pub fn faster(self, times: u32) -> Self {
-        let by = |time: u64, least: u64| (time / u64::from(times.max(1))).max(least);
-        Self {
-            query: by(self.query, SECOND / 2),
-            response: by(self.response, SECOND / 10),
-            membership: by(self.membership, SECOND),
-            other_querier: by(self.other_querier, SECOND),
-            last_member: by(self.last_member, SECOND / 5),
-            ..self
-        }
-    }
-
-    /// For which a group is remembered that somebody has asked about.
-    fn last_member_time(&self, response: u64) -> u64 {
-        response.saturating_mul(u64::from(self.last_member_count))
-    }
-}
 
 /// A bridge that snoops.
 #[derive(Clone, Debug)]
@@ -208,108 +164,6 @@ impl Snooping {
         self.counters.remove(&port);
     }
 
-    /// Takes a frame in that came from a port.
-    pub fn hear(&mut self, now: u64, port: PortId, vlan: u16, frame: &[u8]) {
-        let message = parse(frame);
-        let counters = self.counters.entry(port).or_default();
-        match message {
-            Ok(Message::Report(records)) => {
-                counters.reports += 1;
-                records.iter().for_each(|record| self.report(now, port, vlan, record));
-            }
-            Ok(Message::Query(query)) => {
-                counters.queries += 1;
-                self.query(now, port, vlan, &query);
-            }
-            Ok(Message::Hello) => self.router(now, port),
-            Err(_) => counters.malformed += 1,
-        }
-    }
-
-    fn report(&mut self, now: u64, port: PortId, vlan: u16, record: &Record) {
-        if is_of_link(record.group) {
-            return;
-        }
-        let id = GroupId { vlan, group: record.group };
-        if record.kind == RecordKind::ToIn && record.sources.is_empty() && self.policy(port).fast_leave != 0 {
-            return self.groups.leave(id, port);
-        }
-        let (asks, refused) = self.groups.hear(id, port, record, self.times(now), self.most(port));
-        self.counters.entry(port).or_default().refused += refused;
-        // Another querier asks by itself, and its question is heard like any.
-        if self.queriers[family(id.group.is_ipv4())].other(now).is_some() {
-            return;
-        }
-        if asks.group {
-            self.ask(now, id, port, Vec::new());
-        }
-        if !asks.sources.is_empty() {
-            self.ask(now, id, port, asks.sources);
-        }
-    }
-
-    fn times(&self, now: u64) -> Times {
-        Times { now, until: now + self.timers.membership }
-    }
-
-    /// Takes a record in that the operator says in a host's place. Gives how much of it was refused.
-    pub fn join(&mut self, now: u64, port: PortId, vlan: u16, record: &Record) -> u64 {
-        let id = GroupId { vlan, group: record.group };
-        self.groups.hear(id, port, record, self.times(now), self.most(port)).1
-    }
-
-    /// Asks whether anybody behind the port still wants a group, or sources of it.
-    fn ask(&mut self, now: u64, id: GroupId, port: PortId, sources: Vec<IpAddr>) {
-        let until = now + self.timers.last_member_time(self.timers.last_member);
-        self.groups.asked(&id, Some(port), &sources, until);
-        if !self.queriers[family(id.group.is_ipv4())].is_own(now) {
-            return;
-        }
-        let question = self.question(Some(id.vlan), id.group, sources, self.timers.last_member);
-        // One question is one for all who leave meanwhile.
-        if self.again.iter().any(|(_, asked)| *asked == question) {
-            return;
-        }
-        for time in 1..self.timers.last_member_count {
-            self.again.push((now + u64::from(time) * self.timers.last_member, question.clone()));
-        }
-        self.questions.push(question);
-    }
-
-    fn question(&self, vlan: Option<u16>, group: IpAddr, sources: Vec<IpAddr>, response: u64) -> Question {
-        let (response, interval) = ((response / 1_000_000) as u32, (self.timers.query / SECOND) as u32);
-        Question { vlan, group, sources, response, interval }
-    }
-
-    fn query(&mut self, now: u64, port: PortId, vlan: u16, query: &Query) {
-        let at = family(query.from.is_ipv4());
-        // Our own, which leave as frames of the host.
-        let own = self.queriers[at].address == Some(query.from) && port == PortId::HOST;
-        let believed = RouterMode::from_raw(self.policy(port).router) != RouterMode::Disabled;
-        if own || !believed {
-            return;
-        }
-        let response = u64::from(query.response) * 1_000_000;
-        match query.group {
-            None => {
-                if self.queriers[at].hear(query.from, response, now, &self.timers) {
-                    self.router(now, port);
-                }
-            }
-            Some(group) if self.queriers[at].other(now).is_some() => {
-                let until = now + self.timers.last_member_time(response);
-                self.groups.asked(&GroupId { vlan, group }, None, &query.sources, until);
-            }
-            Some(_) => {}
-        }
-    }
-
-    fn router(&mut self, now: u64, port: PortId) {
-        if RouterMode::from_raw(self.policy(port).router) == RouterMode::Learned {
-            self.routers.insert(port, now + self.timers.other_querier);
-        }
-    }
-
     /// Lets the time pass.
     pub fn tick(&mut self, now: u64) {
         self.groups.expire(now);
@@ -362,11 +216,6 @@ impl Snooping {
             }
         }
         routers
-    }
-
-    /// How many groups and sources of groups the programs read.
-    pub fn len(&self) -> usize {
-        self.image.len()
     }
 }
 

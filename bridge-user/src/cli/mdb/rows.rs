@@ -196,6 +196,6 @@ mod tests {
     #[test]
     fn json_has_the_keys_of_bridge_mdb() {
         let filter = Filter { group: Some("239.1.2.3".parse().unwrap()), ..Filter::default() };
-        insta::assert_snapshot!(json(&[sample(&filter)]).unwrap(), @r#"dev xbr0 port host grp 239.1.2.3 temp"#);
+        insta::assert_snapshot!(json(&[sample(&filter)]).unwrap(), @r#"[{"mdb":[{"index":2,"dev":"xbr0","port":"host","grp":"239.1.2.3","state":"temp","filter_mode":"exclude","flags":[]},{"index":2,"dev":"xbr0","port":"vm1","grp":"239.1.2.3","state":"permanent","filter_mode":"exclude","flags":[]},{"index":2,"dev":"xbr0","port":"host","grp":"239.1.2.3","src":"192.0.2.1","state":"temp","filter_mode":"exclude","flags":["blocked"]},{"index":2,"dev":"xbr0","port":"vm2","grp":"239.1.2.3","src":"192.0.2.1","state":"temp","filter_mode":"include","flags":[]}],"router":{"xbr0":[{"port":"eth0","type":"temp"},{"port":"vm1","type":"permanent"}]}}]"#);
     }
 }
