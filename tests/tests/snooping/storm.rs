@@ -49,7 +49,7 @@ fn a_storm_of_reports_hurts_nobody() {
     if !require_privileges() {
         return;
     }
-    let lab = Lab::asking(0, 0, "--metrics 127.0.0.1:9473");
+    let lab = Lab::asking(0, 0, "--lab-mcast-speed 10 --metrics 127.0.0.1:9473");
     let (one, two, outside) = (lab.segment.guest(1), lab.segment.guest(2), lab.segment.outside());
     let group = groups()[0];
     let _joined = Listener::join(&two.ns, "eth0", group, 7300).unwrap();
@@ -82,7 +82,7 @@ fn a_storm_of_reports_hurts_nobody() {
         busy * 100.0,
         rows.len()
     );
-    assert!(sent > 10_000 && busy < 0.5, "{sent} reports, {busy} of a core");
+    assert!(sent > 2_000 && busy < 0.5, "{sent} reports, {busy} of a core");
     assert!(of_storm <= 2 * 256, "{of_storm} rows");
     lab.wait_ports(group, &["vm2"]);
     std::thread::sleep(Duration::from_millis(1500));
