@@ -56,8 +56,8 @@ reasons! {
         DoubleTag = "double_tag",
         /// Out: both ports are isolated.
         Isolated = "isolated",
-        /// Out: the port takes no unicasts to nobody known, no multicasts or no broadcasts. Only copies of a flood meet it,
-        /// which were never meant to leave there: it counts nothing.
+        /// Out: the port takes no unicasts to nobody known, no multicasts or no broadcasts, or is not in the group. Only copies of a
+        /// flood meet it, which were never meant to leave there: it counts nothing.
         NoFlood = "no_flood",
         /// In: the port is locked, and the FDB does not have the source here.
         Locked = "locked",

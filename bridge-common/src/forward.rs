@@ -9,6 +9,7 @@ use crate::{
     Config, DropReason, Fdb, FdbEntry, FdbEventKind, Frame, Mac, Port, PortFlags, PortId, Ports,
     config::ConfigFlags,
     fdb::{FdbFlags, Full},
+    multicast::{EVERYONE, Groups},
     policy::{Guards, Meter, Policies},
     vlan::{ANY_VLAN, Membership, Retag, Vlans, retag},
 };
@@ -221,6 +222,36 @@ pub fn leave<T: Ports + Vlans + Policies>(
     egress: PortId,
     tables: &T,
 ) -> Result<(Port, Retag), DropReason> {
+    leave_as(question, decision, decision.spread, egress, tables)
+}
+
+/// [`leave`], of a copy that is for a set of ports: see [`crate::multicast::look`]. A port that is in a group gets it whether unknown
+/// multicasts leave there or not, as in the Linux bridge (`br_multicast_flood`).
+#[inline(always)]
+pub fn leave_for<T: Tables + Groups>(
+    question: &Question<'_>,
+    decision: &Decision,
+    set: u32,
+    egress: PortId,
+    tables: &T,
+) -> Result<(Port, Retag), DropReason> {
+    if set == EVERYONE {
+        return leave(question, decision, egress, tables);
+    }
+    if !tables.is_member(set, egress) {
+        return Err(DropReason::NoFlood);
+    }
+    leave_as(question, decision, Spread::One, egress, tables)
+}
+
+#[inline(always)]
+fn leave_as<T: Ports + Vlans + Policies>(
+    question: &Question<'_>,
+    decision: &Decision,
+    spread: Spread,
+    egress: PortId,
+    tables: &T,
+) -> Result<(Port, Retag), DropReason> {
     let Question { frame, ingress, now, .. } = question;
     let Some(port) = tables.port(egress).filter(Port::is_up) else { return Err(DropReason::PortDown) };
     let (from, to) = (decision.from, port.flags);
@@ -230,7 +261,7 @@ pub fn leave<T: Ports + Vlans + Policies>(
     if from.has(PortFlags::ISOLATED) && to.has(PortFlags::ISOLATED) {
         return Err(DropReason::Isolated);
     }
-    let unwanted = match decision.spread {
+    let unwanted = match spread {
         Spread::One => PortFlags(0),
         // As the Linux bridge's own device, unless that is promiscuous (`br_handle_frame_finish`).
         Spread::Unknown if egress == PortId::HOST && question.config.flags.has(ConfigFlags::HOST_ALONE) => {

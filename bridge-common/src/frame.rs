@@ -146,6 +146,8 @@ pub mod protocol {
     pub const UDP: u8 = 17;
     /// ICMPv6.
     pub const ICMPV6: u8 = 58;
+    /// PIM.
+    pub const PIM: u8 = 103;
 }
 
 /// Frames and bytes that a segmented (GSO) packet becomes on the wire.

@@ -22,12 +22,14 @@ pub mod mac;
 pub mod maps;
 #[cfg(any(test, feature = "model"))]
 pub mod model;
+pub mod multicast;
 pub mod neigh;
 pub mod policy;
 pub mod port;
 pub mod probe;
 pub mod recipients;
 pub mod record;
+pub mod snoop;
 #[cfg(test)]
 mod tests;
 pub mod vlan;
@@ -40,6 +42,7 @@ pub use fdb::{Fdb, FdbEntry, FdbFlags, FdbKey};
 pub use forward::{Question, Tables, commit, decide};
 pub use frame::{Frame, Packet};
 pub use mac::{Address, Mac};
+pub use multicast::Groups;
 pub use policy::{Policies, Policy};
 pub use port::{Port, PortFlags, PortId, Ports};
 pub use vlan::{Vlan, Vlans};
@@ -70,6 +73,11 @@ mod pod {
         crate::vlan::VlanCounters,
         crate::record::BridgeRecord,
         crate::record::PortRecord,
+        crate::snoop::SnoopBudget,
+        crate::multicast::GroupKey,
+        crate::multicast::GroupSet,
+        crate::multicast::GroupPolicy,
+        crate::multicast::GroupCounters,
         crate::maps::constants::NetOffsets
     );
 }

@@ -64,6 +64,19 @@ pub const NEIGHBOURS: &str = "NEIGHBOURS";
 pub const NEIGH_USED: &str = "NEIGH_USED";
 /// `[0] -> ` the program [`programs::NEIGHBOURS`].
 pub const ANSWERING: &str = "ANSWERING";
+/// [`crate::multicast::GroupKey`]` -> u32`, the number of its set.
+pub const GROUPS: &str = "GROUPS";
+/// `[number] -> `[`crate::multicast::GroupSet`].
+pub const GROUP_SETS: &str = "GROUP_SETS";
+/// `[port number] -> `[`crate::multicast::GroupPolicy`]; for the controller only.
+pub const GROUP_POLICIES: &str = "GROUP_POLICIES";
+/// `[port number] -> `[`crate::multicast::GroupCounters`]; for the controller only.
+pub const GROUP_COUNTERS: &str = "GROUP_COUNTERS";
+
+/// Ring buffer of [`crate::snoop::Snoop`].
+pub const SNOOPED: &str = "SNOOPED";
+/// `[port and kind: `[`crate::snoop::budget`]`] -> `[`crate::snoop::SnoopBudget`].
+pub const SNOOP_BUDGET: &str = "SNOOP_BUDGET";
 
 /// `[0] -> ` the program [`programs::FLOODING`].
 pub const FLOODING: &str = "FLOODING";
@@ -81,7 +94,7 @@ pub const FLOOD_SETS: &str = "FLOOD_SETS";
 pub const FLOOD_DEVICES: &str = "FLOOD_DEVICES";
 
 /// Every map that is pinned. The load-time constants' `.rodata` is not: it belongs to one program.
-pub const PINNED: [&str; 34] = [
+pub const PINNED: [&str; 40] = [
     PORT_OF,
     PORT_AT,
     PORTS,
@@ -104,6 +117,12 @@ pub const PINNED: [&str; 34] = [
     METERS,
     LEARNED,
     FORGOTTEN,
+    SNOOPED,
+    SNOOP_BUDGET,
+    GROUPS,
+    GROUP_SETS,
+    GROUP_POLICIES,
+    GROUP_COUNTERS,
     FLOODING,
     SPREADING,
     FLOOD_STATE,

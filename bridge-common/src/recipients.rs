@@ -178,7 +178,7 @@ pub fn recipients<T: Ports + Vlans + Policies>(
     config: &Config,
     tables: &T,
 ) -> Option<Recipients> {
-    let known = ConfigFlags::VLAN_FILTERING.0 | ConfigFlags::HOST_ALONE.0;
+    let known = ConfigFlags::VLAN_FILTERING.0 | ConfigFlags::HOST_ALONE.0 | ConfigFlags::NO_LOOP_DETECT.0;
     if kind.spread() != Spread::Unknown && config.flags.0 & !known != 0 {
         // Some other setting may send frames for groups elsewhere.
         return None;

@@ -13,7 +13,7 @@ use aya_ebpf::{
 use bridge_common::{
     Config, DropReason, PortId,
     capture::{Path, Sight},
-    forward::{leave, tag_out},
+    forward::{leave_for, tag_out},
     vlan::Retag,
 };
 
@@ -35,20 +35,22 @@ struct Flood {
     /// The [`Retag`] that this round's copies have had.
     round: u32,
     first: u32,
+    /// The set of ports that the frame is for.
+    set: u32,
 }
 
 /// A copy for every port that takes one. See [`crate::judge`] for why it is so.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn xbr_flood(skb: *mut __sk_buff, judged: *mut Judged) -> i32 {
+pub extern "C" fn xbr_flood(skb: *mut __sk_buff, judged: *mut Judged, set: u32) -> i32 {
     // SAFETY: the verifier sees to it that a pointer that is not null points to as many bytes as its type has.
     if let (Some(judged), Some(config)) = (unsafe { judged.as_mut() }, CONFIG.get(0)) {
         let ctx = TcContext::new(skb);
         capture::show_buffer(&ctx, Sight::flooded(judged.ingress(), Path::Tc));
         if config.filters_vlans() {
-            flood_tagged(&ctx, judged, config.ports_end);
+            flood_tagged(&ctx, judged, config.ports_end, set);
         } else {
-            copies(&ctx, judged, config.ports_end, Retag::Keep, true);
+            copies(&ctx, judged, config.ports_end, Retag::Keep, true, set);
         }
         set_tag(&ctx, 0);
     }
@@ -58,7 +60,7 @@ pub extern "C" fn xbr_flood(skb: *mut __sk_buff, judged: *mut Judged) -> i32 {
 /// The ports where the frame leaves with a tag, then those where it leaves without, or the other way round: first those where it
 /// leaves as it came.
 #[inline(always)]
-fn flood_tagged(ctx: &TcContext, judged: &mut Judged, ports: u16) {
+fn flood_tagged(ctx: &TcContext, judged: &mut Judged, ports: u16, set: u32) {
     judged.came = Whole::of(ctx);
     let tag = judged.frame().tag;
     let first = if tag.is_present() && tag.vid() == 0 { Retag::Rewrite } else { Retag::Keep };
@@ -66,10 +68,10 @@ fn flood_tagged(ctx: &TcContext, judged: &mut Judged, ports: u16) {
     if !turn(ctx, judged, first) {
         return;
     }
-    copies(ctx, judged, ports, first, true);
+    copies(ctx, judged, ports, first, true, set);
     // Nothing leaves without its outer tag where another one would show: `vlan::retag`.
     if !(second == Retag::Pop && tag.is_double()) && turn(ctx, judged, second) {
-        copies(ctx, judged, ports, second, false);
+        copies(ctx, judged, ports, second, false, set);
     }
 }
 
@@ -84,8 +86,8 @@ fn turn(ctx: &TcContext, judged: &Judged, retag: Retag) -> bool {
 }
 
 #[inline(always)]
-fn copies(ctx: &TcContext, judged: &mut Judged, ports: u16, round: Retag, first: bool) {
-    let mut flood = Flood { skb: ctx.skb.skb, judged, round: round as u32, first: first as u32 };
+fn copies(ctx: &TcContext, judged: &mut Judged, ports: u16, round: Retag, first: bool, set: u32) {
+    let mut flood = Flood { skb: ctx.skb.skb, judged, round: round as u32, first: first as u32, set };
     // SAFETY: the callback has the signature that the helper calls, and the context outlives the call.
     unsafe {
         bpf_loop(ports as u32, copy as *mut c_void, (&raw mut flood).cast(), 0);
@@ -95,7 +97,7 @@ fn copies(ctx: &TcContext, judged: &mut Judged, ports: u16, round: Retag, first:
 /// One copy. A port that was never meant to have one takes no part, as in the Linux bridge.
 extern "C" fn copy(index: u32, flood: *const Flood) -> c_long {
     // SAFETY: the caller's context, alive for as long as its loop, and so is what it points to.
-    let (Flood { skb, judged, round, first }, Some(config)) = (unsafe { &*flood }, CONFIG.get(0)) else {
+    let (Flood { skb, judged, round, first, set }, Some(config)) = (unsafe { &*flood }, CONFIG.get(0)) else {
         return 1;
     };
     // SAFETY: as above.
@@ -110,7 +112,7 @@ extern "C" fn copy(index: u32, flood: *const Flood) -> c_long {
         Err(_) if *first == 0 => return 0,
         _ => {}
     }
-    let (port, retag) = match leave(question, decision, egress, &Tables) {
+    let (port, retag) = match leave_for(question, decision, *set, egress, &Tables) {
         Ok(left) => left,
         Err(reason) => {
             lost(ctx, judged, egress, reason);
@@ -146,21 +148,21 @@ fn lost(ctx: &TcContext, judged: &Judged, egress: PortId, reason: DropReason) {
 /// What is left of the original after a flood: host and wire hand it to each other.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn xbr_rest(skb: *mut __sk_buff, judged: *mut Judged) -> i32 {
+pub extern "C" fn xbr_rest(skb: *mut __sk_buff, judged: *mut Judged, set: u32) -> i32 {
     // SAFETY: as above.
     match (unsafe { judged.as_mut() }, CONFIG.get(0)) {
-        (Some(judged), Some(config)) => rest(&TcContext::new(skb), judged, config),
+        (Some(judged), Some(config)) => rest(&TcContext::new(skb), judged, config, set),
         _ => CONSUME,
     }
 }
 
 #[inline(always)]
-fn rest(ctx: &TcContext, judged: &mut Judged, config: &Config) -> i32 {
+fn rest(ctx: &TcContext, judged: &mut Judged, config: &Config, set: u32) -> i32 {
     let (ingress, egress) = match judged.ingress() {
         PortId::HOST => (PortId::HOST, PortId::UPLINK),
         _ => (PortId::UPLINK, PortId::HOST),
     };
-    let outcome = match leave(&judged.question(config), &judged.decision(), egress, &Tables) {
+    let outcome = match leave_for(&judged.question(config), &judged.decision(), set, egress, &Tables) {
         Ok((port, _)) if neigh::is_withheld(ctx.skb.skb, port.flags) => return CONSUME,
         Ok((_, retag)) if config.filters_vlans() && !turn(ctx, judged, retag) => return CONSUME,
         Ok((port, retag)) => {

@@ -11,11 +11,13 @@ use bridge_common::{
     Config, FdbEntry, FdbKey, Port, PortCounters, PortId,
     capture::Capture,
     maps::{DEFAULT_FDB_MAX, EVENT_RING_BYTES, PORT_PLACES, constants::NetOffsets, place_of, port_at_place},
+    multicast::{self, GroupCounters, GroupKey, GroupPolicy, GroupSet, MAX_GROUPS},
     neigh::{NEIGHBOURS_MAX, Neighbour, NeighbourKey},
     policy::{MAX_SOURCES, Meter, Policy, Source},
     port::MAX_PORTS,
     recipients::{MAX_KINDS, MAX_SETS, Recipients},
     record::{BridgeRecord, PortRecord},
+    snoop::{SNOOP_BUDGETS, SNOOP_RING_BYTES, SnoopBudget},
     vlan::{MAX_VLANS, Vlan, VlanCounters},
 };
 
@@ -138,6 +140,23 @@ pub static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 
 #[map]
 pub static ANSWERING: ProgramArray = ProgramArray::with_max_entries(1, 0);
+pub static GROUPS: HashMap<GroupKey, u32> = HashMap::with_max_entries(MAX_GROUPS, BPF_F_NO_PREALLOC);
+
+#[map]
+pub static GROUP_SETS: Array<GroupSet> = Array::with_max_entries(multicast::MAX_SETS, 0);
+
+/// The controller's own, as is the next.
+#[map]
+pub static GROUP_POLICIES: Array<GroupPolicy> = Array::with_max_entries(MAX_PORTS, 0);
+
+#[map]
+pub static GROUP_COUNTERS: Array<GroupCounters> = Array::with_max_entries(MAX_PORTS, 0);
+
+#[map]
+pub static SNOOPED: RingBuf = RingBuf::with_byte_size(SNOOP_RING_BYTES, 0);
+
+#[map]
+pub static SNOOP_BUDGET: Array<SnoopBudget> = Array::with_max_entries(SNOOP_BUDGETS, 0);
 
 /// Pinned as well: the kernel empties such an array when nobody in user space holds it any more (`bpf_fd_array_map_clear`).
 #[map]

@@ -20,6 +20,7 @@ use bridge_common::{
 use crate::{
     account, capture,
     flood::{xbr_flood, xbr_rest},
+    groups,
     judge::{Judged, judge_apart, judge_buffer, sent, settle},
     maps::{ANSWERING, CONFIG, FLOODING, port_of as port_of_device},
     packet::Buffer,
@@ -150,8 +151,9 @@ pub fn forward_to_many(ctx: &TcContext) -> i32 {
     account::received_in(decision.vlan, &frames);
     settle(judged);
     if let Verdict::Flood(_) = decision.verdict {
-        xbr_flood(ctx.skb.skb, judged);
-        return if ingress.is_guest() { CONSUME } else { xbr_rest(ctx.skb.skb, judged) };
+        let set = groups::look(ctx, judged, decision.spread);
+        xbr_flood(ctx.skb.skb, judged, set);
+        return if ingress.is_guest() { CONSUME } else { xbr_rest(ctx.skb.skb, judged, set) };
     }
     carry_out_apart(ctx, judged)
 }

@@ -13,6 +13,7 @@ pub mod helper;
 pub mod libvirt;
 pub mod link;
 pub mod metrics;
+pub mod multicast;
 pub mod plan;
 pub mod policy;
 pub mod rates;

@@ -4,7 +4,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use bridge_common::{Config, Port, PortCounters, PortId, Vlan, record::PortRecord, vlan::VlanCounters};
+use bridge_common::{
+    Config, Port, PortCounters, PortId, Vlan,
+    multicast::GroupCounters,
+    record::PortRecord,
+    snoop::{SnoopBudget, SnoopKind},
+    vlan::VlanCounters,
+};
 
 use crate::{
     Result, clock,
@@ -32,6 +38,8 @@ pub struct PortRow {
     pub rules: Rules,
     /// Stations that count against its quota.
     pub stations_used: u64,
+    /// What was counted of groups.
+    pub groups: GroupCounts,
     /// The device as the kernel has it now; none for the host, and for a device that is gone.
     pub device: Option<Link>,
 }
@@ -47,6 +55,15 @@ impl PortRow {
     pub fn drops(&self) -> u64 {
         self.counters.drops.iter().sum()
     }
+}
+
+/// What was counted of groups at a port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupCounts {
+    /// By the controller.
+    pub counters: GroupCounters,
+    /// By the programs, of IGMP and MLD.
+    pub budgets: [SnoopBudget; 2],
 }
 
 /// How many stations are behind a port.
@@ -84,6 +101,8 @@ pub struct Snapshot {
     pub stations: BTreeMap<PortId, StationCount>,
     /// The VLANs that have members, in order.
     pub vlans: Vec<VlanRow>,
+    /// Multicast groups, and sources of groups, that are followed.
+    pub groups: u64,
 }
 
 impl Snapshot {
@@ -97,6 +116,7 @@ impl Snapshot {
             ports: ports(tables, links)?,
             stations: count(&tables.stations()?, clock::monotonic(), config.ageing),
             vlans: vlans(tables)?,
+            groups: tables.group_count()?,
         })
     }
 }
@@ -107,7 +127,7 @@ pub fn ports(tables: &Tables, links: &Links) -> Result<Vec<PortRow>> {
     let sources = tables.sources()?;
     let rules = |id: PortId| -> Result<Rules> {
         let own = sources.iter().filter(|source| source.port == id.0).copied().collect();
-        Ok(Rules { policy: tables.policy(id)?, sources: own })
+        Ok(Rules { policy: tables.policy(id)?, sources: own, groups: tables.group_policy(id)? })
     };
     let mut rows = vec![PortRow {
         id: PortId::HOST,
@@ -117,6 +137,7 @@ pub fn ports(tables: &Tables, links: &Links) -> Result<Vec<PortRow>> {
         counters: tables.counters(PortId::HOST)?,
         rules: rules(PortId::HOST)?,
         stations_used: tables.stations_used(PortId::HOST)?,
+        groups: group_counts(tables, PortId::HOST)?,
         device: None,
     }];
     for (id, record) in tables.records()? {
@@ -129,10 +150,16 @@ pub fn ports(tables: &Tables, links: &Links) -> Result<Vec<PortRow>> {
             counters: tables.counters(id)?,
             rules: rules(id)?,
             stations_used: tables.stations_used(id)?,
+            groups: group_counts(tables, id)?,
             device: devices.remove(&port.ifindex),
         });
     }
     Ok(rows)
+}
+
+fn group_counts(tables: &Tables, id: PortId) -> Result<GroupCounts> {
+    let budgets = [tables.snoop_budget(id, SnoopKind::Igmp)?, tables.snoop_budget(id, SnoopKind::Mld)?];
+    Ok(GroupCounts { counters: tables.group_counters(id)?, budgets })
 }
 
 /// The VLANs that have members, in order.
@@ -178,6 +205,7 @@ pub mod tests {
             counters,
             rules: Rules::default(),
             stations_used: 0,
+            groups: GroupCounts::default(),
             device: None,
         };
         let record = |name: &str, hook: HookChoice, origin| PortRecord {
@@ -213,6 +241,7 @@ pub mod tests {
                 ports_end: 4,
                 ..Config::default()
             },
+            groups: 3,
             fdb_max: 65_536,
             ports: vec![
                 row(0, HOST, port(2, 1500, up), PortRecord::default(), idle),

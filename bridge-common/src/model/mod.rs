@@ -8,6 +8,7 @@
 
 mod account;
 pub mod build;
+mod groups;
 pub mod laws;
 mod run;
 pub mod script;
@@ -25,9 +26,10 @@ use crate::{
     PortCounters, PortFlags, PortId, Ports, Vlan, Vlans,
     event::EVENTS_PER_SECOND,
     fdb::{Full, RECLAIM_ENOUGH, RECLAIM_INTERVAL},
+    multicast::GroupKey,
     policy::{Guards, Meter, Source},
     port::MAX_PORTS,
-    vlan::{ANY_VLAN, MAX_VLANS, Membership, VlanCounters},
+    vlan::{ANY_VLAN, MAX_VLANS, Membership, PortSet, VlanCounters},
 };
 
 /// A bridge.
@@ -65,6 +67,12 @@ pub struct Model {
     pub meters: BTreeMap<(PortId, u32), u64>,
     /// Learned stations that each port has.
     pub learned: BTreeMap<PortId, i64>,
+    /// Who is in which group.
+    pub groups: BTreeMap<GroupKey, PortSet>,
+    /// Where multicast routers are.
+    pub routers: PortSet,
+    /// What the controller was shown, and of which kind.
+    pub shown: Vec<(PortId, u32)>,
     /// What was reported.
     pub events: Vec<FdbEvent>,
     /// The second in which a port reported last, how often in it, and how often of what was not allowed.
@@ -98,6 +106,9 @@ impl Model {
             sources: BTreeSet::new(),
             meters: BTreeMap::new(),
             learned: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            routers: PortSet::default(),
+            shown: Vec::new(),
             events: Vec::new(),
             budgets: BTreeMap::new(),
             last_reclaim: 0,

@@ -6,7 +6,7 @@ use super::Model;
 use crate::{
     Decision, DropReason, FdbEvent, FdbEventKind, Frame, Port, PortFlags, PortId, Ports as _, Question,
     SlowReason, Verdict, commit, decide,
-    forward::{Report, leave},
+    forward::{Report, leave_for},
     frame::Segments,
     guard,
     inspect::inspect,
@@ -154,12 +154,15 @@ impl Model {
                 let action = if straight { Action::LetThrough } else { Action::Redirect(egress) };
                 Done { action, sent: vec![Sent { port: egress, retag: decision.retag, vlan: decision.vlan }] }
             }
-            Verdict::Flood(_) => self.flood(&question, &decision),
+            Verdict::Flood(_) => {
+                let set = self.look_for_group(&question, &decision, &packet);
+                self.flood(&question, &decision, set)
+            }
         }
     }
 
     /// Copies for everybody that takes one; between host and wire the original itself goes on.
-    fn flood(&mut self, question: &Question<'_>, decision: &Decision) -> Done {
+    fn flood(&mut self, question: &Question<'_>, decision: &Decision, set: u32) -> Done {
         let mut done = Done::nowhere(Action::Consume);
         let rest = match question.ingress {
             PortId::HOST => Some(PortId::UPLINK),
@@ -168,7 +171,7 @@ impl Model {
         };
         let frames = question.frame.frames;
         for egress in (0..self.config.ports_end).map(PortId).filter(|id| Some(*id) != rest) {
-            match leave(question, decision, egress, self) {
+            match leave_for(question, decision, set, egress, self) {
                 // Between host and wire there are no clones, not even back to where the frame came from.
                 Ok(_) if egress == question.ingress && rest.is_some() => {}
                 Ok((port, _)) if self.refusing.contains(&port.ifindex) => {
@@ -183,7 +186,7 @@ impl Model {
             }
         }
         let Some(rest) = rest else { return done };
-        match leave(question, decision, rest, self) {
+        match leave_for(question, decision, set, rest, self) {
             Ok((_, retag)) => {
                 self.depart(question, decision, rest, retag);
                 done.sent.push(Sent { port: rest, retag, vlan: decision.vlan });

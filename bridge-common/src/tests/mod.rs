@@ -3,6 +3,7 @@
 mod bridge;
 mod corpus;
 mod decision;
+mod groups;
 mod inspect;
 mod neigh_witness;
 mod packets;

@@ -1,4 +1,4 @@
-//! The pure modules of the bridge helper, by their paths: as a dependency, bridge-user would bring its BPF programs
+//! The pure modules of the bridge helper, and the parser of multicast memberships, by their paths: as a dependency, bridge-user would bring its BPF programs
 //! and all of its libraries along.
 #![allow(dead_code)]
 
@@ -14,4 +14,12 @@ mod name;
 /// As the modules know it.
 mod datapath {
     pub use super::name::{BridgeName, InvalidBridgeName};
+}
+
+#[path = "../../src/multicast/parse.rs"]
+mod parse;
+
+/// Whether a frame says anything of groups.
+pub fn membership(frame: &[u8]) -> bool {
+    parse::parse(frame).is_ok()
 }

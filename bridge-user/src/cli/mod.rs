@@ -12,6 +12,7 @@ mod down;
 mod fdb;
 mod libvirt;
 mod man;
+mod mdb;
 mod monitor;
 mod neigh;
 mod output;
@@ -82,6 +83,9 @@ pub enum Verb {
     /// Show or change who has which IP address
     #[command(subcommand)]
     Neigh(neigh::NeighVerb),
+    /// Show or change who is in which multicast group
+    #[command(subcommand)]
+    Mdb(mdb::MdbVerb),
     /// Show what was counted for each port
     Stats(stats::StatsArgs),
     /// Print events as they happen
@@ -140,6 +144,7 @@ impl Cli {
             Verb::Fdb(verb) => fdb::run(common, verb),
             Verb::Neigh(verb) => neigh::run(common, verb),
             Verb::Vlan(verb) => vlan::run(common, verb),
+            Verb::Mdb(verb) => mdb::run(common, verb),
             Verb::Stats(args) => stats::run(common, &args),
             Verb::Monitor => monitor::run(common),
             Verb::Capture(args) => capture::run(common, &args),

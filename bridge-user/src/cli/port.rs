@@ -238,6 +238,6 @@ mod tests {
 
     #[test]
     fn json_has_the_keys_of_bridge_link() {
-        insta::assert_snapshot!(output::json(&rows()[2]).unwrap(), @r#"{"ifindex":7,"ifname":"vm1","flags":["tap","created","configured"],"mtu":1500,"master":"xbr0","state":"forwarding","hook":"tc","hook_choice":"auto","learning":true,"flood":true,"mcast_flood":true,"bcast_flood":true,"hairpin":false,"isolated":false,"locked":false,"neigh_suppress":false,"stations":0,"mac":[],"ip":[],"no_dhcp_server":false,"no_ra":false,"bpdu_guard":"drop","storm":{}}"#);
+        insta::assert_snapshot!(output::json(&rows()[2]).unwrap(), @r#"{"ifindex":7,"ifname":"vm1","flags":["tap","created","configured"],"mtu":1500,"master":"xbr0","state":"forwarding","hook":"tc","hook_choice":"auto","learning":true,"flood":true,"mcast_flood":true,"bcast_flood":true,"hairpin":false,"isolated":false,"locked":false,"neigh_suppress":false,"stations":0,"mac":[],"ip":[],"no_dhcp_server":false,"no_ra":false,"bpdu_guard":"drop","storm":{},"mcast_router":1,"fastleave":false,"mcast_max_groups":256}"#);
     }
 }

@@ -4,11 +4,16 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use bridge_common::{
     Mac, PortFlags,
+    multicast::RouterMode,
     policy::{Guards, Meter, Policy, Rate, Source, SourceKind, Stop},
 };
 use serde::Serialize;
 
-use crate::{policy::bits_text, snapshot::PortRow};
+use crate::{
+    multicast,
+    policy::{McastRouter, bits_text},
+    snapshot::PortRow,
+};
 
 /// What a port is allowed; the first eight keys are those of `bridge -d -j link`.
 #[derive(Debug, Serialize)]
@@ -41,6 +46,10 @@ pub struct Details {
     /// Why the port forwards nothing although its device is up: `operator`, `bpdu` or `loop`.
     #[serde(skip_serializing_if = "Option::is_none")]
     stopped: Option<&'static str>,
+    /// By the numbers of `bridge link`: 0 never, 1 while one is heard, 2 always.
+    mcast_router: u8,
+    fastleave: bool,
+    mcast_max_groups: u32,
 }
 
 /// Frames a second; absent where there is no limit.
@@ -65,6 +74,7 @@ struct Limit {
 impl Details {
     /// Those of a port.
     pub fn of(row: &PortRow) -> Self {
+        let groups = &row.rules.groups;
         let Policy { flags, guards, stations_max, stopped, rates } = row.rules.policy;
         let rate = |meter: Meter| Some(rates[meter as usize]).filter(Rate::is_limit);
         let frames = |meter| rate(meter).map(|rate| rate.per_second);
@@ -102,6 +112,9 @@ impl Details {
                 Stop::Bpdu => Some("bpdu"),
                 Stop::Loop => Some("loop"),
             },
+            mcast_router: McastRouter::from(RouterMode::from_raw(groups.router)).number(),
+            fastleave: groups.fast_leave != 0,
+            mcast_max_groups: multicast::most(row.id, groups.groups_max),
         }
     }
 
@@ -144,7 +157,8 @@ impl Details {
                 text += &format!(" {name} {},burst={burst}", bits_text(*rate));
             }
         }
-        text + "\n"
+        let (router, leave, most) = (self.mcast_router, on(self.fastleave), self.mcast_max_groups);
+        text + &format!("\n    mcast_router {router} mcast_fast_leave {leave} mcast_max_groups {most}\n")
     }
 }
 
@@ -189,12 +203,13 @@ mod tests {
         learning on flood on mcast_flood on bcast_flood on hairpin off isolated on locked off neigh_suppress off
         max-macs 256 (has 7) mac 52:54:00:00:00:01 ip 10.0.0.1 fd00::1
         no-dhcp-server off no-ra on bpdu-guard drop storm broadcast=1000pps,multicast=10000pps,unknown=10000pps rate-in 500mbit,burst=15625000 rate-out 500mbit,burst=15625000
+        mcast_router 0 mcast_fast_leave off mcast_max_groups 256
         ");
         assert_eq!(details().stopped(), Some("stopped:bpdu"));
     }
 
     #[test]
     fn json_has_the_keys_of_bridge_link() {
-        insta::assert_snapshot!(serde_json::to_string(&details()).unwrap(), @r#"{"learning":true,"flood":true,"mcast_flood":true,"bcast_flood":true,"hairpin":false,"isolated":true,"locked":false,"neigh_suppress":false,"stations":7,"max_macs":256,"mac":["52:54:00:00:00:01"],"ip":["10.0.0.1","fd00::1"],"no_dhcp_server":false,"no_ra":true,"bpdu_guard":"drop","storm":{"broadcast":1000,"multicast":10000,"unknown":10000},"rate_in":{"rate":500000000,"burst":15625000},"rate_out":{"rate":500000000,"burst":15625000},"stopped":"bpdu"}"#);
+        insta::assert_snapshot!(serde_json::to_string(&details()).unwrap(), @r#"{"learning":true,"flood":true,"mcast_flood":true,"bcast_flood":true,"hairpin":false,"isolated":true,"locked":false,"neigh_suppress":false,"stations":7,"max_macs":256,"mac":["52:54:00:00:00:01"],"ip":["10.0.0.1","fd00::1"],"no_dhcp_server":false,"no_ra":true,"bpdu_guard":"drop","storm":{"broadcast":1000,"multicast":10000,"unknown":10000},"rate_in":{"rate":500000000,"burst":15625000},"rate_out":{"rate":500000000,"burst":15625000},"stopped":"bpdu","mcast_router":0,"fastleave":false,"mcast_max_groups":256}"#);
     }
 }

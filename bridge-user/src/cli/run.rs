@@ -12,7 +12,10 @@ use crate::{
     datapath::BridgeName,
     link::InterfaceName,
     policy::Switch,
-    settings::{DEFAULT_BRIDGE, FdbMax, Flap, HookRule, Owner, Pattern, PortSettings, Prefer, Settings},
+    settings::{
+        DEFAULT_BRIDGE, FdbMax, Flap, HookRule, MulticastSettings, Owner, Pattern, PortSettings, Prefer,
+        Settings, Unregistered,
+    },
 };
 
 /// What to become. A flag that is given replaces the configuration file's value of the same name.
@@ -66,6 +69,15 @@ pub struct RunArgs {
     /// Filter VLANs; ports without VLANs of their own are in VLAN 1, untagged
     #[arg(long)]
     pub vlan_filtering: bool,
+    /// Send frames for groups where members and multicast routers are [default: flood them]
+    #[arg(long)]
+    pub mcast_snooping: bool,
+    /// Ask who is in groups, if nobody else does
+    #[arg(long)]
+    pub mcast_querier: bool,
+    /// Where groups go that nobody is in: routers or flood [default: routers]
+    #[arg(long, value_name = "WHERE")]
+    pub mcast_unregistered: Option<Unregistered>,
     /// Serve Prometheus metrics there, such as 127.0.0.1:9473; off unless given
     #[arg(long, value_name = "ADDR:PORT")]
     pub metrics: Option<SocketAddr>,
@@ -100,6 +112,9 @@ pub struct LabArgs {
     /// Let the step of this number, from 0, fail
     #[arg(long, hide = true, value_name = "N")]
     pub lab_fail_step: Option<u32>,
+    /// Let the times of groups and queries pass so many times faster
+    #[arg(long, hide = true, value_name = "N", default_value_t)]
+    pub lab_mcast_speed: u32,
 }
 
 /// Becomes a bridge, and stays until told to stop.
@@ -151,6 +166,11 @@ impl RunArgs {
         settings.vlan_filtering = self.vlan_filtering.then_some(true).or(file.vlan_filtering);
         settings.uplink_vlan = file.uplink_vlan.clone().map(|vlans| vlans.0);
         settings.host_vlan = file.host_vlan.clone().map(|vlans| vlans.0);
+        settings.multicast = MulticastSettings {
+            snooping: self.mcast_snooping.then_some(true).or(file.mcast_snooping),
+            querier: self.mcast_querier.then_some(true).or(file.mcast_querier),
+            unregistered: self.mcast_unregistered.or(file.mcast_unregistered),
+        };
         settings.metrics = self.metrics.or(file.metrics);
         settings.keep = self.keep || file.keep.unwrap_or(false);
         settings.log = self.log.or(file.log);
@@ -211,6 +231,7 @@ impl From<LabArgs> for crate::settings::Lab {
             other_tag: args.lab_other_tag,
             clsact: args.lab_clsact,
             fail_step: args.lab_fail_step,
+            multicast_speed: args.lab_mcast_speed,
         }
     }
 }

@@ -18,6 +18,9 @@
 //! vlan-filtering = true                 # also turned on by what follows
 //! uplink-vlan = ["1 pvid untagged", "10", "20-30"]
 //! host-vlan = "1 pvid untagged"         # the host itself
+//! mcast-snooping = false
+//! mcast-querier = false
+//! mcast-unregistered = "routers"        # or "flood"
 //! metrics = "127.0.0.1:9473"
 //! keep = false
 //! log = "info"
@@ -58,7 +61,7 @@ use crate::{
     error::words,
     link::InterfaceName,
     policy::Switch,
-    settings::{FdbMax, Flap, HookRule, Owner, Pattern, Prefer},
+    settings::{FdbMax, Flap, HookRule, Owner, Pattern, Prefer, Unregistered},
     vlan::PortVlan,
 };
 
@@ -103,6 +106,12 @@ pub struct File {
     pub uplink_vlan: Option<OneOrMany<PortVlan>>,
     /// The host's VLANs.
     pub host_vlan: Option<OneOrMany<PortVlan>>,
+    /// Whether groups are snooped.
+    pub mcast_snooping: Option<bool>,
+    /// Whether the bridge asks who is in them.
+    pub mcast_querier: Option<bool>,
+    /// Where groups go that nobody is in.
+    pub mcast_unregistered: Option<Unregistered>,
     /// Where `/metrics` is served.
     pub metrics: Option<SocketAddr>,
     /// At the end, leave everything forwarding.
@@ -185,14 +194,14 @@ mod tests {
 
     #[test]
     fn errors_name_line_and_key() {
-        insta::assert_snapshot!(why("uplink = \"eth0\"\nuplnk = 1\n"), @"x.toml, line 2, key uplnk: unknown field `uplnk`, expected one of `bridge`, `uplink`, `hook`, `prefer`, `tap`, `port`, `attach`, `allow-bypass`, `owner`, `multi-queue`, `no-vnet-hdr`, `ageing-time`, `flap`, `loop-detect`, `fdb-max`, `vlan-filtering`, `uplink-vlan`, `host-vlan`, `metrics`, `keep`, `log`");
+        insta::assert_snapshot!(why("uplink = \"eth0\"\nuplnk = 1\n"), @"x.toml, line 2, key uplnk: unknown field `uplnk`, expected one of `bridge`, `uplink`, `hook`, `prefer`, `tap`, `port`, `attach`, `allow-bypass`, `owner`, `multi-queue`, `no-vnet-hdr`, `ageing-time`, `flap`, `loop-detect`, `fdb-max`, `vlan-filtering`, `uplink-vlan`, `host-vlan`, `mcast-snooping`, `mcast-querier`, `mcast-unregistered`, `metrics`, `keep`, `log`");
         insta::assert_snapshot!(why("# a\n\nageing-time = \"x\"\n"), @r#"x.toml, line 3, key ageing-time: invalid type: string "x", expected u32"#);
         insta::assert_snapshot!(why("fdb-max = 0"), @"x.toml, line 1, key fdb-max: the FDB holds 1 to 16777216 stations");
         insta::assert_snapshot!(why("uplink = \"abcdefghijklmnop\""), @r#"x.toml, line 1, key uplink: the interface name "abcdefghijklmnop" has 16 bytes, and the kernel takes at most 15"#);
         insta::assert_snapshot!(why("bridge = \"a.b\""), @r#"x.toml, line 1, key bridge: "a.b" cannot name a bridge: write 1 to 15 letters, digits, '-' or '_', as in xbr0"#);
         insta::assert_snapshot!(why("hook = \"vm1=fast\""), @r#"x.toml, line 1, key hook: "fast" is no hook: write auto, xdp or tc, or as in vm1=xdp"#);
         insta::assert_snapshot!(why("tap = [\"vm1\", { name = \"vm2\", mtu = 1 }]"), @"x.toml, line 1, key mtu: an MTU is 68 to 65521 bytes");
-        insta::assert_snapshot!(why("[[tap]]\nname = \"vm1\"\nqueues = 4\n"), @"x.toml, line 3, key queues: unknown field `queues`, expected one of `name`, `hook`, `owner`, `multi-queue`, `no-vnet-hdr`, `mtu`, `vlan`, `learning`, `flood`, `mcast-flood`, `bcast-flood`, `hairpin`, `isolated`, `neigh-suppress`, `locked`, `max-macs`, `mac`, `ip`, `no-dhcp-server`, `no-ra`, `bpdu-guard`, `storm`, `rate`, `rate-in`, `rate-out`");
+        insta::assert_snapshot!(why("[[tap]]\nname = \"vm1\"\nqueues = 4\n"), @"x.toml, line 3, key queues: unknown field `queues`, expected one of `name`, `hook`, `owner`, `multi-queue`, `no-vnet-hdr`, `mtu`, `vlan`, `learning`, `flood`, `mcast-flood`, `bcast-flood`, `mcast-router`, `mcast-fast-leave`, `mcast-max-groups`, `hairpin`, `isolated`, `neigh-suppress`, `locked`, `max-macs`, `mac`, `ip`, `no-dhcp-server`, `no-ra`, `bpdu-guard`, `storm`, `rate`, `rate-in`, `rate-out`");
         insta::assert_snapshot!(why("[[tap]]\nhook = \"tc\"\n"), @"x.toml, line 1: missing field `name`");
         insta::assert_snapshot!(why("uplink-vlan = [\"10\", \"4095\"]"), @r#"x.toml, line 1, key uplink-vlan: "4095" is no VLAN: write a number from 1 to 4094, or several as in 20-30"#);
         insta::assert_snapshot!(why("tap = [{ name = \"vm1\", vlan = \"20-30 pvid\" }]"), @"x.toml, line 1, key vlan: a port has one PVID, and 20-30 are several VLANs");

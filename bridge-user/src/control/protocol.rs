@@ -12,6 +12,7 @@ pub use super::loan::Loan;
 use crate::{
     link::InterfaceName,
     policy::PortOptions,
+    settings::MulticastSettings,
     vlan::{PortVlan, Vids},
 };
 
@@ -69,6 +70,24 @@ pub struct CaptureOptions {
     pub vlan: Option<u16>,
     /// The EtherType after tags.
     pub ether_type: Option<u16>,
+}
+
+/// A port in a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupEntry {
+    /// The port; `host` for the host.
+    pub ifname: String,
+    /// The group.
+    pub group: IpAddr,
+    /// Only what this source sends.
+    #[serde(default)]
+    pub source: Option<IpAddr>,
+    /// The VLAN; 0 for every VLAN of the port, and for none where VLANs are not filtered.
+    #[serde(default)]
+    pub vlan: u16,
+    /// For good; otherwise as if a host behind the port had just said so.
+    #[serde(default)]
+    pub permanent: bool,
 }
 
 /// What a client asks for.
@@ -199,6 +218,12 @@ pub enum Request {
         /// On.
         on: bool,
     },
+    /// Change whether and how groups are snooped; what is `None` stays.
+    Multicast(MulticastSettings),
+    /// Put a port into a group.
+    MdbAdd(GroupEntry),
+    /// Take a port out of a group.
+    MdbDel(GroupEntry),
     /// Send events as they happen.
     Monitor,
     /// Show what passes ports, until the client hangs up: the reply says that it is on.

@@ -10,7 +10,7 @@ use bridge_common::{
 };
 use tokio::sync::broadcast;
 
-use super::{attach::Attaching, checks, hands::Hands, loops::Loops};
+use super::{attach::Attaching, checks, hands::Hands, loops::Loops, multicast::Multicast};
 use crate::{
     Error, Refusal, Result,
     control::{Event, protocol::PortEvent},
@@ -43,6 +43,7 @@ pub struct Bridge {
     /// What frames of each port go past although nobody allowed it, as it was said.
     pub(super) bypasses: BTreeMap<PortId, Vec<String>>,
     pub(super) attaching: Attaching,
+    pub(super) multicast: Multicast,
     /// BPDUs that were counted at each port that is to be stopped for one.
     pub(super) bpdus: BTreeMap<PortId, u64>,
     pub(super) loops: Loops,
@@ -91,6 +92,7 @@ impl Bridge {
             said: BTreeMap::new(),
             bypasses: BTreeMap::new(),
             attaching: Attaching::default(),
+            multicast: Multicast::default(),
             bpdus: BTreeMap::new(),
             loops: Loops::default(),
             neighbours_swept: 0,
@@ -138,6 +140,7 @@ impl Bridge {
         self.settle_floods()?;
         self.begin_watching_loops()?;
         self.settle_neighbours()?;
+        self.begin_multicast()?;
         // Whoever captured before has lost its controller and ended.
         self.end_capture()?;
         // What was forwarding goes on, and its operator hears what it goes past.

@@ -158,6 +158,7 @@ impl Bridge {
         self.flush_learned(id)?;
         if ends_with_device(&member.record) {
             self.forget_in_capture(id)?;
+            self.forget_in_groups(id)?;
             self.hands.forget(id)?;
             self.hands.tables.clear_rules(id)?;
             let lent = is_lent(&member.record);

@@ -19,6 +19,8 @@ mod hooks;
 mod lend;
 mod lock;
 mod loops;
+mod mdb;
+mod multicast;
 mod neighbours;
 mod networks;
 mod policy;

@@ -43,6 +43,7 @@ impl Bridge {
         if after != before {
             self.check_sources(&before, &after)?;
             self.hands.tables.set_rules(id, &after, self.device_facts(id))?;
+            self.multicast_policy_changed(id)?;
         }
         self.settle_neighbours()
     }

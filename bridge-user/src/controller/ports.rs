@@ -260,6 +260,7 @@ impl Bridge {
         self.tell_port(Event::PortRemoved, id, "");
         self.forget_port(id);
         self.forget_in_capture(id)?;
+        self.forget_in_groups(id)?;
         if let Some(member) = self.members.remove(&id) {
             self.hands.take_back(member.release());
         }

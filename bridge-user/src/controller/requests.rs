@@ -81,6 +81,9 @@ impl Bridge {
             Request::VlanAdd { ifname, vlan } => self.vlan_add(&ifname, &vlan)?,
             Request::VlanDel { ifname, vids } => self.vlan_del(&ifname, vids)?,
             Request::VlanFiltering { on } => self.set_vlan_filtering(on)?,
+            Request::Multicast(wanted) => self.set_multicast(wanted)?,
+            Request::MdbAdd(entry) => self.mdb_add(&entry)?,
+            Request::MdbDel(entry) => self.mdb_del(&entry)?,
             Request::Capture(options) => self.begin_capture(&options)?,
             Request::Monitor | Request::Down => {}
         }

@@ -19,7 +19,7 @@ use super::{Bridge, checks, lock, server};
 use crate::{
     Error, Result,
     control::{Reply, Request},
-    datapath::{Events, PinDir, Start, Tables},
+    datapath::{Events, PinDir, Snooped, Start, Tables},
     link::{LinkWatch, Links, RuleWatch},
     metrics,
     plan::Probe,
@@ -131,6 +131,7 @@ async fn attend(
 ) -> Result<End> {
     let pins = bridge.hands.pins.clone();
     let mut events = Events::open(&pins)?;
+    let mut snooped = Snooped::open(&pins)?;
     let listener = lock::listen(pins.bridge())?;
     let mut serving = pin!(server::serve(listener, asked, bridge.news.clone()));
     let mut scraping = pin!(serve_metrics(senses.metrics.take(), &pins));
@@ -140,12 +141,18 @@ async fn attend(
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut look_at_rules = None;
     let mut quiet_until = tokio::time::Instant::now();
+    let mut deaf_until = quiet_until;
     loop {
         settled("work out who gets copies of floods", bridge.settle_floods());
         let next_events = async {
             tokio::time::sleep_until(quiet_until).await;
             events.take().await
         };
+        let next_frames = async {
+            tokio::time::sleep_until(deaf_until).await;
+            snooped.take().await
+        };
+        let groups_pause = bridge.multicast_pause();
         tokio::select! {
             _ = senses.interrupt.recv() => return Ok(End::Signal),
             _ = senses.terminate.recv() => return Ok(End::Signal),
@@ -171,6 +178,16 @@ async fn attend(
                     Err(error) => tracing::error!(%error, "cannot read the kernel's events"),
                 }
             }
+            taken = next_frames => {
+                deaf_until = tokio::time::Instant::now() + EVENT_PAUSE;
+                match taken {
+                    Ok(seen) => settled("follow who is in which group", bridge.snooped(&seen)),
+                    Err(error) => tracing::error!(%error, "cannot read the frames that the kernel shows"),
+                }
+            }
+            () = tokio::time::sleep(groups_pause.unwrap_or(NEVER)), if groups_pause.is_some() => {
+                settled("let the time of groups pass", bridge.multicast_tick());
+            }
             Some(asked) = requests.recv() => match asked {
                 server::Asked::CaptureEnded => settled("end a capture", bridge.end_capture()),
                 server::Asked::Request { request: Request::Down, answer } => return Ok(End::Asked(answer)),
@@ -192,6 +209,7 @@ async fn attend(
                 settled("sweep the FDB", bridge.sweep());
                 settled("look behind the host", bridge.look_behind_host());
                 settled("look after the TC filters", bridge.keep_filters());
+                settled("look after groups", bridge.multicast_second());
                 notify(&[NotifyState::Watchdog]);
             }
         }

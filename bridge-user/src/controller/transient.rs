@@ -57,6 +57,7 @@ impl Bridge {
     pub(super) fn forget_vanished(&mut self, id: PortId) -> Result<()> {
         let ifindex = self.hands.tables.port(id)?.ifindex;
         self.hands.forget_device(id, ifindex)?;
+        self.forget_in_groups(id)?;
         self.hands.forget(id)?;
         Ok(self.hands.tables.clear_rules(id)?)
     }

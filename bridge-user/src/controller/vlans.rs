@@ -79,6 +79,7 @@ impl Bridge {
         // What was learned without VLANs says nothing about them, and the other way round.
         self.delete_where(|row| (row.key.vlan == 0) == on)?;
         self.settle_static(on)?;
+        self.ask_all_anew()?;
         tracing::info!(on, "VLAN filtering");
         self.tell(Event::VlanFiltering { on });
         Ok(())

@@ -7,7 +7,10 @@ use std::{cmp::Reverse, collections::BTreeSet};
 
 use aya::maps::{Array, Map, MapData, MapError};
 use bridge_common::{
-    Config, FdbEntry, FdbKey, Policy, Port, PortId, maps,
+    Config, FdbEntry, FdbKey, Policy, Port, PortId,
+    config::ConfigFlags,
+    maps,
+    multicast::{GroupPolicy, GroupSet, ROUTERS},
     policy::Source,
     port::MAX_PORTS,
     record::{BridgeRecord, PortRecord},
@@ -16,15 +19,23 @@ use bridge_common::{
 use super::{
     PinDir, Rules, Station, Tables, batch,
     error::{Error, Result, words},
-    layout, neighbours, vlans,
+    groups, layout, neighbours, vlans,
 };
+use crate::multicast::Write;
 use std::os::fd::AsFd as _;
 
 /// Fills `tables` with what the old ones of this bridge hold.
 pub fn over(pins: &PinDir, object: &[u8], tables: &mut Tables) -> Result<()> {
     let old = Old { pins, object };
+    let has_groups = carry_groups(&old, tables)?;
     if let Some(config) = old.array::<Config>(maps::CONFIG)? {
-        tables.set_config(get(&config, maps::CONFIG, 0)?)?;
+        let mut config = get(&config, maps::CONFIG, 0)?;
+        // Where groups begin empty, nobody is to be taken for in none.
+        if !has_groups {
+            let known = ConfigFlags(ConfigFlags::MCAST_QUERIER_V4.0 | ConfigFlags::MCAST_QUERIER_V6.0);
+            config.flags = config.flags.with(known, false);
+        }
+        tables.set_config(config)?;
     }
     if let Some(bridge) = old.array::<BridgeRecord>(maps::BRIDGE)? {
         tables.set_bridge(get(&bridge, maps::BRIDGE, 0)?)?;
@@ -62,6 +73,21 @@ pub fn over(pins: &PinDir, object: &[u8], tables: &mut Tables) -> Result<()> {
     carry_stations(&old, tables)
 }
 
+/// Who is in which group. False if that begins empty.
+fn carry_groups(old: &Old<'_>, tables: &mut Tables) -> Result<bool> {
+    if !old.pins.map(maps::GROUPS).exists() {
+        return Ok(false);
+    }
+    let (groups, sets) = (old.open(maps::GROUPS)?, old.array::<GroupSet>(maps::GROUP_SETS)?);
+    let (Some(groups), Some(sets)) = (groups, sets) else { return Ok(false) };
+    tables.set_routers(get(&sets, maps::GROUP_SETS, ROUTERS)?)?;
+    for (key, number) in groups::group_numbers(&groups)? {
+        tables.change_group(&Write::Set(number, get(&sets, maps::GROUP_SETS, number)?))?;
+        tables.change_group(&Write::Group(key, number))?;
+    }
+    Ok(true)
+}
+
 /// Before ports and their words: a port without its VLANs would be cut off.
 fn carry_vlans(old: &Old<'_>, tables: &mut Tables) -> Result<()> {
     let Some(vlans) = old.open(maps::VLANS)? else { return Ok(()) };
@@ -85,11 +111,19 @@ fn carry_policies(old: &Old<'_>, tables: &mut Tables) -> Result<()> {
         sources.extend(rows.into_iter().map(|(source, _)| source));
     }
     let Some(policies) = old.array::<Policy>(maps::POLICIES)? else { return Ok(()) };
+    let of_groups = match old.pins.map(maps::GROUP_POLICIES).exists() {
+        true => old.array::<GroupPolicy>(maps::GROUP_POLICIES)?,
+        false => None,
+    };
     for id in (0..MAX_PORTS).map(|index| PortId(index as u16)) {
         let policy = get(&policies, maps::POLICIES, id.index())?;
         let own = sources.iter().filter(|source| source.port == id.0).copied().collect();
-        if policy != Policy::default() {
-            tables.set_rules(id, &Rules { policy, sources: own }, None)?;
+        let groups = match &of_groups {
+            Some(policies) => get(policies, maps::GROUP_POLICIES, id.index())?,
+            None => GroupPolicy::default(),
+        };
+        if policy != Policy::default() || groups != GroupPolicy::default() {
+            tables.set_rules(id, &Rules { policy, sources: own, groups }, None)?;
         }
     }
     Ok(())

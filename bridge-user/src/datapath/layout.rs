@@ -5,7 +5,7 @@
 
 use aya::maps::MapData;
 use aya_obj::Object;
-use bridge_common::maps::{ADDED, EVENTS, FDB, PINNED, SIGHTINGS};
+use bridge_common::maps::{ADDED, EVENTS, FDB, PINNED, SIGHTINGS, SNOOPED};
 
 use super::{
     PinDir,
@@ -85,7 +85,7 @@ impl Shape {
     fn fits(&self, actual: &Self, name: &str, fdb_max: Option<u32>) -> bool {
         let entries = match name {
             FDB => fdb_max.unwrap_or(actual.entries),
-            EVENTS | SIGHTINGS => actual.entries,
+            EVENTS | SIGHTINGS | SNOOPED => actual.entries,
             _ => self.entries,
         };
         Self { entries, ..*self } == *actual

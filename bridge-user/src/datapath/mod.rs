@@ -12,6 +12,7 @@ mod detach;
 mod error;
 mod events;
 mod floods;
+mod groups;
 mod layout;
 mod name;
 mod neighbours;
@@ -20,6 +21,7 @@ mod policies;
 mod probes;
 mod programs;
 mod slot;
+mod snooped;
 mod tables;
 #[cfg(feature = "lab")]
 mod test_run;
@@ -38,6 +40,7 @@ pub use pins::{PinDir, bpffs};
 pub use policies::{Levels, Rules};
 pub use programs::{Attachment, Options, Programs, Start};
 pub use slot::Slot;
+pub use snooped::{Seen, Snooped};
 pub use tables::{Station, Tables};
 #[cfg(feature = "lab")]
 pub use test_run::Context;

@@ -10,6 +10,7 @@ use aya::maps::{Array, HashMap, Map, MapData};
 use bridge_common::{
     Policy, Port, PortFlags, PortId,
     maps::{FORGOTTEN, LEARNED, METERS, POLICIES, SOURCES},
+    multicast::GroupPolicy,
     policy::{Meter, Source},
 };
 
@@ -29,6 +30,8 @@ pub struct Rules {
     pub policy: Policy,
     /// The addresses that it may use.
     pub sources: BTreeSet<Source>,
+    /// What it may do with groups, which the programs do not ask.
+    pub groups: GroupPolicy,
 }
 
 /// The maps.
@@ -83,7 +86,7 @@ impl Tables {
     /// All that is allowed to a port.
     pub fn rules(&self, id: PortId) -> Result<Rules> {
         let sources = self.sources()?.into_iter().filter(|source| source.port == id.0).collect();
-        Ok(Rules { policy: self.policy(id)?, sources })
+        Ok(Rules { policy: self.policy(id)?, sources, groups: self.group_policy(id)? })
     }
 
     /// The levels of a port's buckets.
@@ -122,7 +125,7 @@ impl Tables {
         for source in before.sources.difference(&rules.sources) {
             self.set_source(source, false)?;
         }
-        Ok(())
+        self.set_group_policy(id, rules.groups)
     }
 
     /// Writes a port's policy, without the addresses, and then its word.

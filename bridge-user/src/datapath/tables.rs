@@ -14,6 +14,7 @@ use super::{
     PinDir, VlanTables, batch,
     error::{Error, Result, words},
     floods::FloodMaps,
+    groups::GroupMaps,
     layout,
     neighbours::NeighbourMaps,
     policies::PolicyMaps,
@@ -46,6 +47,7 @@ pub struct Tables {
     pub(super) policy_maps: PolicyMaps,
     pub(super) probe_maps: ProbeMaps,
     pub(super) neighbour_maps: NeighbourMaps,
+    pub(super) group_maps: GroupMaps,
     vlans: VlanTables,
     pub(super) floods: FloodMaps,
     fdb_max: u32,
@@ -86,6 +88,7 @@ impl Tables {
             floods: FloodMaps::open(data)?,
             probe_maps: ProbeMaps::open(data)?,
             neighbour_maps: NeighbourMaps::open(data)?,
+            group_maps: GroupMaps::open(data)?,
             vlans: VlanTables::open_at(pin)?,
             fdb_max,
         })

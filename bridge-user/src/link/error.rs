@@ -115,6 +115,11 @@ pub enum Error {
     #[error("cannot delete the TC filter on {interface}: {reason}")]
     DeleteFilter { interface: String, reason: Reason },
 
+    #[error("cannot open a packet socket: {reason}")]
+    OpenSender { reason: Reason },
+    #[error("cannot send a frame out of interface {index}: {reason}")]
+    Send { index: u32, reason: Reason },
+
     #[error("cannot read the nftables rules: {reason}")]
     Rules { reason: Reason },
     #[error("cannot read the ebtables table {table}: {reason}")]
@@ -181,6 +186,8 @@ impl Error {
             | Self::AddFilter { reason, .. }
             | Self::ReplaceFilter { reason, .. }
             | Self::DeleteFilter { reason, .. }
+            | Self::OpenSender { reason }
+            | Self::Send { reason, .. }
             | Self::Rules { reason }
             | Self::Ebtables { reason, .. }
             | Self::WatchRules { reason }

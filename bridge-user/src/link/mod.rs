@@ -5,6 +5,7 @@
 //! can judge and a test can record.
 //!
 //! - [`Links`] asks and changes; [`LinkWatch`] tells what others changed.
+//! - [`FrameSender`] sends frames.
 //! - [`rules`] and [`RuleWatch`] are about what others do to an interface's frames.
 //! - [`tap`] makes TAPs, [`offload`] turns features of a device, [`hardware`] says what drives it,
 //!   [`sysctl`] keeps IPv6 off a port, [`namespace`] says where we are.
@@ -28,6 +29,7 @@ mod links;
 mod name;
 pub mod namespace;
 pub mod offload;
+mod packet;
 mod qdisc;
 mod rule_watch;
 pub mod rules;
@@ -45,6 +47,7 @@ pub use facts::{Address, Link, OtherEnd, Statistics, Tun, XdpMode, XdpProgram};
 pub use filter::{Direction, Filter, Place};
 pub use links::Links;
 pub use name::{InterfaceName, InvalidName};
+pub use packet::FrameSender;
 pub use qdisc::{Qdisc, default_qdisc};
 pub use rule_watch::RuleWatch;
 pub use watch::{LinkEvent, LinkWatch};

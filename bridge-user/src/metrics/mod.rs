@@ -1,5 +1,6 @@
 //! Metrics for Prometheus: a snapshot as text, and the small server that gives it away.
 
+mod multicast;
 mod serve;
 
 use std::fmt;
@@ -44,6 +45,7 @@ impl Collector for Bridge {
         self.stations(&mut encoder)?;
         self.policy(&mut encoder)?;
         self.vlans(&mut encoder)?;
+        self.multicast(&mut encoder)?;
         self.state(&mut encoder)
     }
 }
@@ -244,6 +246,15 @@ mod tests {
         # TYPE xbr_vlan_receive_bytes_total counter
         # TYPE xbr_vlan_transmit_packets_total counter
         # TYPE xbr_vlan_transmit_bytes_total counter
+        # TYPE xbr_mcast_snooping gauge
+        # TYPE xbr_mcast_querier_known gauge
+        # TYPE xbr_mcast_groups gauge
+        # TYPE xbr_mcast_reports_total counter
+        # TYPE xbr_mcast_queries_total counter
+        # TYPE xbr_mcast_malformed_total counter
+        # TYPE xbr_mcast_refused_total counter
+        # TYPE xbr_mcast_suppressed_total counter
+        # TYPE xbr_mcast_lost_total counter
         # TYPE xbr_port_up gauge
         # TYPE xbr_events_suppressed_total counter
         # TYPE xbr_events_lost_total counter

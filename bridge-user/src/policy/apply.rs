@@ -4,11 +4,12 @@ use std::net::IpAddr;
 
 use bridge_common::{
     Policy, PortFlags, PortId,
+    multicast::{GroupPolicy, RouterMode},
     policy::{Guards, Rate, Source, SourceKind},
 };
 
 use super::{
-    PortOptions,
+    MaxGroups, PortOptions,
     limits::{Limit, Storm},
     units::LEAST_BURST,
     values::{AllowedIp, AllowedMac, BpduGuard, Switch},
@@ -26,6 +27,7 @@ pub fn apply(id: PortId, mut rules: Rules, options: &PortOptions) -> Result<Rule
     flags(&mut rules.policy, options);
     guards(&mut rules.policy.guards, options);
     limits(&mut rules.policy, options);
+    groups(&mut rules.groups, options);
     if let Some(macs) = &options.mac {
         let listed = macs.iter().map(|mac| match mac {
             AllowedMac::Off => None,
@@ -82,6 +84,18 @@ fn guards(guards: &mut Guards, options: &PortOptions) {
         if let Some(Switch(on)) = switch {
             *guards = guards.with(guard, on);
         }
+    }
+}
+
+fn groups(groups: &mut GroupPolicy, options: &PortOptions) {
+    if let Some(router) = options.mcast_router {
+        groups.router = RouterMode::from(router) as u16;
+    }
+    if let Some(Switch(on)) = options.mcast_fast_leave {
+        groups.fast_leave = u16::from(on);
+    }
+    if let Some(MaxGroups(max)) = options.mcast_max_groups {
+        groups.groups_max = max;
     }
 }
 

@@ -18,6 +18,15 @@ macro_rules! with_port_options {
         /// Broadcasts leave here; on unless said otherwise
         #[arg(long, value_name = "on|off", num_args = 0..=1, default_missing_value = "on")]
         bcast_flood: $crate::policy::Switch,
+        /// Whether a multicast router is here: 0 for never, 1 for while one is heard, 2 for always; 0 on TAPs unless said otherwise
+        #[arg(long, value_name = "0|1|2")]
+        mcast_router: $crate::policy::McastRouter,
+        /// A group that a host leaves is forgotten at once: for ports with one host behind them
+        #[arg(long, value_name = "on|off", num_args = 0..=1, default_missing_value = "on")]
+        mcast_fast_leave: $crate::policy::Switch,
+        /// The most groups, and sources of groups, that are followed here; 256 on guests' ports unless said otherwise
+        #[arg(long, value_name = "N")]
+        mcast_max_groups: $crate::policy::MaxGroups,
         /// Frames may leave where they came in
         #[arg(long, value_name = "on|off", num_args = 0..=1, default_missing_value = "on")]
         hairpin: $crate::policy::Switch,
@@ -103,9 +112,10 @@ impl PortOptions {
 
     /// What holds for a TAP if nobody says otherwise: a guest is somebody else's computer.
     pub fn of_tap() -> Self {
-        use super::{MaxMacs, Storm};
+        use super::{MaxMacs, McastRouter, Storm};
         Self {
             max_macs: Some(MaxMacs(256)),
+            mcast_router: Some(McastRouter::Disabled),
             storm: Some(Storm { broadcast: Some(1_000), multicast: Some(10_000), unknown: Some(10_000) }),
             ..Self::default()
         }

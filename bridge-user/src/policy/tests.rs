@@ -73,7 +73,7 @@ fn a_tap_has_limits_by_itself() {
         asked.policy.rates[..3].iter().map(|rate| rate.per_second).collect::<Vec<_>>(),
         [50, 10_000, 10_000]
     );
-    assert_eq!(applied(rules, r#"{"storm":"off","max-macs":"off"}"#), Rules::default());
+    assert_eq!(applied(rules, r#"{"storm":"off","max-macs":"off","mcast-router":"1"}"#), Rules::default());
 }
 
 #[test]

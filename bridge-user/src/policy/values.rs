@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr, str::FromStr};
 use bridge_common::Mac;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{Limit, Storm};
+use super::{Limit, MaxGroups, McastRouter, Storm};
 use crate::settings::InvalidValue;
 
 pub(super) fn invalid<T>(why: impl Into<String>) -> Result<T, InvalidValue> {
@@ -197,7 +197,7 @@ macro_rules! as_text {
         }
     )* };
 }
-as_text!(Switch, MaxMacs, AllowedMac, AllowedIp, BpduGuard, Storm, Limit);
+as_text!(Switch, MaxMacs, AllowedMac, AllowedIp, BpduGuard, Storm, Limit, McastRouter, MaxGroups);
 
 #[cfg(test)]
 mod tests {

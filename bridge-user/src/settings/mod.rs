@@ -1,5 +1,6 @@
 //! Everything that `xbr run` needs to know, whether it came from flags or from a file.
 
+mod multicast;
 mod pattern;
 mod values;
 
@@ -7,6 +8,7 @@ use std::{collections::BTreeSet, net::SocketAddr};
 
 use bridge_common::{PortId, maps::DEFAULT_FDB_MAX};
 
+pub use multicast::{MulticastSettings, Unregistered};
 pub use pattern::Pattern;
 pub use values::{FdbMax, Flap, HookRule, InvalidValue, Mtu, Owner, Prefer};
 
@@ -58,6 +60,8 @@ pub struct Settings {
     pub uplink_vlan: Option<Vec<PortVlan>>,
     /// The same, of the host.
     pub host_vlan: Option<Vec<PortVlan>>,
+    /// Whether and how groups are snooped.
+    pub multicast: MulticastSettings,
     /// Where `/metrics` is served, if at all.
     pub metrics: Option<SocketAddr>,
     /// At the end, leave everything forwarding.
@@ -98,6 +102,8 @@ pub struct Lab {
     pub clsact: bool,
     /// Let the step of this number, from 0, fail.
     pub fail_step: Option<u32>,
+    /// So many times faster are the times of groups and queries; 0 and 1 for the standard's.
+    pub multicast_speed: u32,
 }
 
 impl Settings {
@@ -119,6 +125,7 @@ impl Settings {
             vlan_filtering: None,
             uplink_vlan: None,
             host_vlan: None,
+            multicast: MulticastSettings::default(),
             metrics: None,
             keep: false,
             log: None,

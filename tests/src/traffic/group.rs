@@ -39,6 +39,44 @@ impl Listener {
         Ok(listener)
     }
 
+    /// Becomes a member of `group` for what one source sends, as by `MCAST_JOIN_SOURCE_GROUP`.
+    pub fn join_source(
+        ns: &Namespace,
+        dev: &str,
+        group: IpAddr,
+        source: IpAddr,
+        port: u16,
+    ) -> Result<Listener> {
+        let listener = Self::open(ns, dev, group, port)?;
+        let index = ns.run(|| device::index(dev))?;
+        listener.source(libc::MCAST_JOIN_SOURCE_GROUP, index, group, source)?;
+        Ok(listener)
+    }
+
+    /// Becomes a member of `group` for what all sources send but one, as by `MCAST_BLOCK_SOURCE`.
+    pub fn join_without(
+        ns: &Namespace,
+        dev: &str,
+        group: IpAddr,
+        source: IpAddr,
+        port: u16,
+    ) -> Result<Listener> {
+        let listener = Self::join(ns, dev, group, port)?;
+        let index = ns.run(|| device::index(dev))?;
+        listener.source(libc::MCAST_BLOCK_SOURCE, index, group, source)?;
+        Ok(listener)
+    }
+
+    fn source(&self, option: i32, index: u32, group: IpAddr, source: IpAddr) -> Result<()> {
+        // SAFETY: plain data, for which all zeroes is a value.
+        let mut request: GroupSource = unsafe { std::mem::zeroed() };
+        request.interface = index;
+        (request.group, request.source) = (storage(group), storage(source));
+        let level = if group.is_ipv4() { libc::IPPROTO_IP } else { libc::IPPROTO_IPV6 };
+        set_option(&self.socket, level, option, &request)
+            .with_context(|| format!("source {source} of group {group}"))
+    }
+
     /// All datagrams that come within `time`. To prove that something came **once**, one has to wait for a second one.
     pub fn heard(&self, time: Duration) -> Result<Vec<Vec<u8>>> {
         let end = Instant::now() + time;
@@ -57,6 +95,30 @@ impl Listener {
         }
         Ok(heard)
     }
+}
+
+/// `struct group_source_req`, which libc has not.
+#[repr(C)]
+struct GroupSource {
+    interface: u32,
+    group: libc::sockaddr_storage,
+    source: libc::sockaddr_storage,
+}
+
+/// An address as a `struct sockaddr_storage`.
+fn storage(address: IpAddr) -> libc::sockaddr_storage {
+    // SAFETY: plain data, for which all zeroes is a value.
+    let mut storage: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
+    let to = (&raw mut storage).cast::<u8>();
+    // The family, then a port, and for IPv6 the flow information before the address.
+    let (family, at, octets) = match address {
+        IpAddr::V4(v4) => (libc::AF_INET, 4, v4.octets().to_vec()),
+        IpAddr::V6(v6) => (libc::AF_INET6, 8, v6.octets().to_vec()),
+    };
+    storage.ss_family = family as libc::sa_family_t;
+    // SAFETY: both kinds of addresses fit into the storage, which is made for them.
+    unsafe { std::ptr::copy_nonoverlapping(octets.as_ptr(), to.add(at), octets.len()) };
+    storage
 }
 
 fn join_v4(socket: &UdpSocket, group: std::net::Ipv4Addr, index: u32) -> io::Result<()> {

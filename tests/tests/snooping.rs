@@ -1,0 +1,14 @@
+//! Multicast snooping, with the kernel's own clients: who hears a group, who is where in `xbr mdb show`, and who asks.
+
+#[path = "snooping/lab.rs"]
+mod lab;
+#[path = "snooping/life.rs"]
+mod life;
+#[path = "snooping/members.rs"]
+mod members;
+#[path = "snooping/queriers.rs"]
+mod queriers;
+#[path = "snooping/sources.rs"]
+mod sources;
+#[path = "snooping/storm.rs"]
+mod storm;
