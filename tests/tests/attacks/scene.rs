@@ -151,17 +151,23 @@ impl Scene {
     /// Every victim is in the table, where it is.
     #[track_caller]
     pub fn victims_are_known(&self, when: &str) {
+        let rows = self.bridge.json("fdb show");
         for (node, port) in [(2, "vm2"), (3, "vm3")] {
-            let station = self.bridge.station(self.segment.guest(node).mac);
-            let at = station.as_ref().map(|row| row["ifname"].clone());
-            assert_eq!(at, Some(port.into()), "{}, {when}: guest{node} is lost", self.told);
+            let mac = self.segment.guest(node).mac.to_string();
+            let there = |row: &serde_json::Value| row["mac"] == mac.as_str() && row["ifname"] == port;
+            let found = rows.as_array().is_some_and(|rows| rows.iter().any(there));
+            assert!(found, "{}, {when}: guest{node} is lost", self.told);
         }
     }
 
     /// A number of `xbr stats -j` for a port, as in `refused/quota`.
     pub fn count(&self, port: &str, path: &str) -> u64 {
-        let row = self.bridge.stats(port);
-        row.pointer(&format!("/{path}")).and_then(serde_json::Value::as_u64).unwrap_or(0)
+        self.stats().count(port, path)
+    }
+
+    /// All that is counted, at one moment.
+    pub fn stats(&self) -> Stats {
+        Stats(self.bridge.json("stats"))
     }
 
     /// TCP between victims, compared byte for byte.
@@ -170,5 +176,25 @@ impl Scene {
         for (from, to) in [(self.two(), self.segment.outside()), (self.segment.host(), self.two())] {
             tcp_transfer(&from.ns, &to.ns, to.v4, MIB).unwrap_or_else(|e| panic!("{}: {e:#}", self.told));
         }
+    }
+}
+
+/// What `xbr stats -j` says.
+pub struct Stats(serde_json::Value);
+
+impl Stats {
+    /// A number for a port, as in `refused/quota`.
+    #[track_caller]
+    pub fn count(&self, port: &str, path: &str) -> u64 {
+        let row = self.0.as_array().and_then(|rows| rows.iter().find(|row| row["ifname"] == port));
+        let number = row.and_then(|row| row.pointer(&format!("/{path}")));
+        number
+            .and_then(serde_json::Value::as_u64)
+            .unwrap_or_else(|| panic!("no {path} of {port}: {}", self.0))
+    }
+
+    /// What left at any port.
+    pub fn sent(&self) -> u64 {
+        ["vm1", "vm2", "vm3", "eth0", "host"].map(|port| self.count(port, "tx/packets")).iter().sum()
     }
 }

@@ -6,12 +6,14 @@ use xbr_lab::{Mac, percent, require_privileges, vm::full};
 
 use crate::{KINDS, alone, scene::Scene};
 
-const SOURCES: u32 = 1_000_000;
+/// How many.
+fn sources() -> u32 {
+    if full() { 1_000_000 } else { 200_000 }
+}
 
-/// The victims' entries live so long, and rest so long before the attack. The issue's own figures in full runs, the same in proportion
-/// else.
+/// For so many seconds the victims' entries live, and so many they rest before the attack.
 fn ageing_and_idle() -> (u64, u64) {
-    if full() { (300, 200) } else { (30, 18) }
+    if full() { (300, 200) } else { (60, 8) }
 }
 
 /// Each source says one frame to a station of its own port, so that neither a queue nor storm control is in the way of the table.
@@ -19,7 +21,7 @@ fn million(scene: &Scene) -> u64 {
     let to = scene.one().mac;
     let (mut taken, mut frame) = (0, xbr_lab::frames::finished(to, to, 60));
     assert!(scene.say(&frame));
-    for number in 0..SOURCES {
+    for number in 0..sources() {
         // Scrambled, so that neighbours in number are none in a table; and each once.
         let source = 0x0300_0000 | number.wrapping_mul(0x9e_3779) & 0xff_ffff;
         frame[6..12].copy_from_slice(&Mac::numbered(source).0);
@@ -41,28 +43,8 @@ fn a_million_sources_push_nobody_out() {
         scene.beside(|| ()).1.lost.eq(&0).then_some(scene).expect("victims that reach each other")
     });
     std::thread::sleep(Duration::from_secs(idle));
+    scenes.iter().for_each(nobody_is_pushed_out);
     for scene in scenes {
-        let what = &scene.told;
-        let before = scene.bridge.counters("vm1");
-        let named =
-            |scene: &Scene| ["learned", "refused/quota", "refused/full"].map(|path| scene.count("vm1", path));
-        let [learned, ..] = named(&scene);
-        let (taken, share) = percent(scene.bridge.process.pid(), || million(&scene));
-        let came = scene.bridge.counters("vm1").since(&before).rx.packets;
-        let [learned, quota, full] = [named(&scene)[0] - learned, named(&scene)[1], named(&scene)[2]];
-        eprintln!(
-            "{what}: {came} sources after {idle} s idle: {learned} learned, {quota} refused by quota, {full} by the table; \
-             the controller used {share:.2} % of a core"
-        );
-        assert!(taken >= u64::from(SOURCES) * 9 / 10, "{what}: {taken} taken");
-        // The hostile guest's own address is one of those that came.
-        assert_eq!(
-            learned + quota + full + own_frame(&scene),
-            came,
-            "{what}: {}",
-            scene.bridge.text("stats vm1")
-        );
-        scene.victims_are_known("after a million sources, idle before");
         // And now while they speak.
         let (_, report) = scene.beside(|| million(&scene));
         scene.unharmed("a million sources", &report);
@@ -73,7 +55,19 @@ fn a_million_sources_push_nobody_out() {
     }
 }
 
-/// The first frame of the million is of a station that was known.
-fn own_frame(_: &Scene) -> u64 {
-    1
+fn nobody_is_pushed_out(scene: &Scene) {
+    let named = || ["learned", "refused/quota", "refused/full"].map(|path| scene.count("vm1", path));
+    let (before, came) = (named(), scene.bridge.counters("vm1"));
+    let (taken, share) = percent(scene.bridge.process.pid(), || million(scene));
+    let came = scene.bridge.counters("vm1").since(&came).rx.packets;
+    let after = named();
+    let [learned, quota, full] = std::array::from_fn(|at| after[at] - before[at]);
+    eprintln!(
+        "{}: {came} sources after an idle time: {learned} learned, {quota} refused by quota, {full} by the table; the controller \
+         used {share:.2} % of a core",
+        scene.told
+    );
+    assert!(taken >= u64::from(sources()) * 9 / 10, "{}: {taken} taken", scene.told);
+    assert_eq!(learned + quota + full, came, "{}: {}", scene.told, scene.bridge.text("stats vm1"));
+    scene.victims_are_known("after a million sources, idle before");
 }

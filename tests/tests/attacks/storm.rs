@@ -86,7 +86,7 @@ fn a_storm_leaves_its_victims_their_rate() {
 }
 
 fn storms(kind: GuestKind, hook: &str, generator: usize) {
-    let (turns, bytes) = if full() { (9, 64 * MIB) } else { (3, 16 * MIB) };
+    let (turns, bytes) = if full() { (9, 64 * MIB) } else { (3, 12 * MIB) };
     let scene = Scene::set(kind, hook, "");
     let nowhere = Namespace::new("nowhere");
     let apart = Tap::open(&nowhere, "apart", TapMode::Plain).expect("a TAP");
