@@ -202,7 +202,11 @@ fn commands_arrive_on_a_busy_machine() {
         let over = AtomicBool::new(false);
         std::thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| while !over.load(Relaxed) {});
+                scope.spawn(|| {
+                    while !over.load(Relaxed) {
+                        std::hint::spin_loop();
+                    }
+                });
             }
             let began = Instant::now();
             let outcome = (0..COMMANDS).try_for_each(|number| {

@@ -13,7 +13,7 @@ const MIDDLE: Seat = Seat(1);
 const OTHER: Seat = Seat(2);
 const INNER: [Seat; 2] = [Seat(41), Seat(42)];
 /// A start takes some seconds on an emulated machine, and others run beside it.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Starts xbr in the guest, over two namespaces.
 fn nest(middle: &Vm) {
@@ -31,7 +31,7 @@ fn nest(middle: &Vm) {
     }
     sh("xbr run --uplink eth0 --port v1 --port v2 >/tmp/xbr.log 2>&1 &");
     let ready = || sh("grep -c ^ready /tmp/xbr.log || true").trim() == "1";
-    assert!(wait_until(PATIENCE, ready), "{}", sh("cat /tmp/xbr.log"));
+    assert!(wait_until(PATIENCE, ready), "{}", sh("cat /tmp/xbr.log; ps; dmesg | tail -5"));
     let forwards = || sh("xbr port show -j").matches("\"forwarding\"").count() == 4;
     assert!(wait_until(PATIENCE, forwards), "{}", sh("xbr port show; cat /tmp/xbr.log"));
 }
@@ -44,8 +44,11 @@ fn xbr_in_a_guest_of_xbr() {
     let segment = Segment::builder().build();
     let ns = segment.host().ns.clone();
     let outer = Xbr::run(XBR, &ns, "--uplink eth0 --tap vm1 --tap vm2");
-    let middle =
-        Vm::builder("middle").memory(512).program(XBR, "/bin/xbr").nic(Nic::tap("vm1").mac(MIDDLE.mac()));
+    let middle = Vm::builder("middle")
+        .memory(512)
+        .cpus(2)
+        .program(XBR, "/bin/xbr")
+        .nic(Nic::tap("vm1").mac(MIDDLE.mac()));
     let middle = middle.launch(&ns);
     let other = Vm::builder("other").nic(Nic::tap("vm2").mac(OTHER.mac())).launch(&ns);
     for (vm, seat) in [(&middle, MIDDLE), (&other, OTHER)] {

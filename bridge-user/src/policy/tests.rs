@@ -1,9 +1,6 @@
 //! Options become rules.
 
-use bridge_common::{
-    PortFlags, PortId,
-    policy::{Guards, Meter},
-};
+use bridge_common::{PortFlags, PortId, policy::Guards};
 
 use super::*;
 use crate::datapath::Rules;

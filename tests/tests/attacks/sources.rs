@@ -69,5 +69,8 @@ fn nobody_is_pushed_out(scene: &Scene) {
     );
     assert!(taken >= u64::from(sources()) * 9 / 10, "{}: {taken} taken", scene.told);
     assert_eq!(learned + quota + full, came, "{}: {}", scene.told, scene.bridge.text("stats vm1"));
+    // A TAP's quota is its own; a veth has none.
+    assert!(quota == 0 || learned <= 256, "{}: {learned} learned", scene.told);
+    assert!(quota + full > came / 2, "{}: the table took them all", scene.told);
     scene.victims_are_known("after a million sources, idle before");
 }

@@ -55,7 +55,7 @@ fn speed(scene: &Scene, bytes: u64, processor: usize, storm: impl Fn() + Sync) -
 fn ratio(turns: usize, first: impl Fn() -> f64, second: impl Fn() -> f64) -> (f64, f64, f64) {
     let turn = |number: usize| {
         // What drifts favours neither.
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             let a = first();
             second() / a
         } else {
