@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use dhcproto::v4::{DhcpOption, Flags, Message, MessageType, Opcode, OptionCode};
 use dhcproto::{Decodable, Decoder, Encodable};
-use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
+use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TransportSlice, VlanId};
 use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::{Frame, Mac, Namespace, Node, RawPort};
@@ -27,12 +27,29 @@ impl Server {
     /// Serves from the node's address; offers addresses from `first` on.
     #[track_caller]
     pub fn start(node: &Node, first: Ipv4Addr) -> Server {
-        let (ns, dev, own) = (node.ns.clone(), node.device(), node.v4);
+        Self::at(&node.ns, &node.device(), node.v4, first)
+    }
+
+    /// The same at any device of a namespace, with the address that is its own there.
+    #[track_caller]
+    pub fn at(ns: &Namespace, dev: &str, own: Ipv4Addr, first: Ipv4Addr) -> Server {
+        let (ns, dev) = (ns.clone(), dev.to_owned());
         let socket = ns.run(|| server_socket(&dev)).unwrap_or_else(|e| panic!("DHCP server on {dev}: {e:#}"));
+        Self::spawn(move |stop| serve(&ns, &dev, own, first, &socket, stop))
+    }
+
+    /// Serves a VLAN from the node's `eth0`, whose tag it reads and puts on itself, where the kernel has no devices for VLANs.
+    #[track_caller]
+    pub fn in_vlan(node: &Node, vid: u16, first: Ipv4Addr) -> Server {
+        let (port, node) = (RawPort::open(&node.ns, "eth0"), node.clone());
+        Self::spawn(move |stop| serve_vlan(&node, vid, first, &port, stop))
+    }
+
+    fn spawn(serve: impl FnOnce(&AtomicBool) + Send + 'static) -> Server {
         let stop = Arc::new(AtomicBool::new(false));
         let thread = {
             let stop = stop.clone();
-            std::thread::spawn(move || serve(&ns, &dev, own, first, &socket, &stop))
+            std::thread::spawn(move || serve(&stop))
         };
         Server { stop, thread: Some(thread) }
     }
@@ -54,26 +71,12 @@ fn server_socket(dev: &str) -> Result<UdpSocket> {
 }
 
 fn serve(ns: &Namespace, dev: &str, own: Ipv4Addr, first: Ipv4Addr, socket: &UdpSocket, stop: &AtomicBool) {
-    let mut leases: HashMap<Vec<u8>, Ipv4Addr> = HashMap::new();
+    let mut leases = Leases { first, given: HashMap::new() };
     let mut buffer = [0; 1500];
     while !stop.load(Relaxed) {
         let Ok(length) = socket.recv(&mut buffer) else { continue };
         let Ok(request) = Message::decode(&mut Decoder::new(&buffer[..length])) else { continue };
-        let kind = match request.opts().msg_type() {
-            Some(MessageType::Discover) => MessageType::Offer,
-            Some(MessageType::Request) => MessageType::Ack,
-            _ => continue,
-        };
-        let next = Ipv4Addr::from(u32::from(first) + leases.len() as u32);
-        let lease = *leases.entry(request.chaddr().to_vec()).or_insert(next);
-        let mut reply = Message::default();
-        reply.set_opcode(Opcode::BootReply).set_xid(request.xid()).set_flags(request.flags());
-        reply.set_yiaddr(lease).set_siaddr(own).set_chaddr(request.chaddr());
-        let options = reply.opts_mut();
-        options.insert(DhcpOption::MessageType(kind));
-        options.insert(DhcpOption::ServerIdentifier(own));
-        options.insert(DhcpOption::AddressLeaseTime(3600));
-        options.insert(DhcpOption::SubnetMask(Ipv4Addr::new(255, 255, 255, 0)));
+        let Some((reply, lease)) = leases.reply(&request, own) else { continue };
         let to = if request.flags().broadcast() {
             Ipv4Addr::BROADCAST
         } else {
@@ -89,6 +92,63 @@ fn serve(ns: &Namespace, dev: &str, own: Ipv4Addr, first: Ipv4Addr, socket: &Udp
             let _ = socket.send_to(&bytes, SocketAddr::new(IpAddr::V4(to), 68));
         }
     }
+}
+
+struct Leases {
+    first: Ipv4Addr,
+    given: HashMap<Vec<u8>, Ipv4Addr>,
+}
+
+impl Leases {
+    /// What a server with this address answers, and the address that it gives.
+    fn reply(&mut self, request: &Message, own: Ipv4Addr) -> Option<(Message, Ipv4Addr)> {
+        let kind = match request.opts().msg_type() {
+            Some(MessageType::Discover) => MessageType::Offer,
+            Some(MessageType::Request) => MessageType::Ack,
+            _ => return None,
+        };
+        let next = Ipv4Addr::from(u32::from(self.first) + self.given.len() as u32);
+        let lease = *self.given.entry(request.chaddr().to_vec()).or_insert(next);
+        let mut reply = Message::default();
+        reply.set_opcode(Opcode::BootReply).set_xid(request.xid()).set_flags(request.flags());
+        reply.set_yiaddr(lease).set_siaddr(own).set_chaddr(request.chaddr());
+        let options = reply.opts_mut();
+        options.insert(DhcpOption::MessageType(kind));
+        options.insert(DhcpOption::ServerIdentifier(own));
+        options.insert(DhcpOption::AddressLeaseTime(3600));
+        options.insert(DhcpOption::SubnetMask(Ipv4Addr::new(255, 255, 255, 0)));
+        Some((reply, lease))
+    }
+}
+
+fn serve_vlan(node: &Node, vid: u16, first: Ipv4Addr, port: &RawPort, stop: &AtomicBool) {
+    let mut leases = Leases { first, given: HashMap::new() };
+    while !stop.load(Relaxed) {
+        let Ok(Some(frame)) = port.recv(Duration::from_millis(20)) else { continue };
+        let Some(request) = request_in(&frame, vid) else { continue };
+        let Some((reply, lease)) = leases.reply(&request, node.v4) else { continue };
+        let (_, client) = frame.addresses();
+        let (mac, address) =
+            if request.flags().broadcast() { (Mac::BROADCAST, Ipv4Addr::BROADCAST) } else { (client, lease) };
+        let vid = VlanId::try_new(vid).expect("a VLAN");
+        let packet = PacketBuilder::ethernet2(node.mac.0, mac.0).single_vlan(vid);
+        let packet = packet.ipv4(node.v4.octets(), address.octets(), 64).udp(67, 68);
+        let mut frame = Vec::new();
+        if reply.to_vec().is_ok_and(|payload| packet.write(&mut frame, &payload).is_ok()) {
+            // Lost or refused, the client will ask again or complain.
+            let _ = port.send(&frame);
+        }
+    }
+}
+
+/// What a client asks in a frame with the tag of this VLAN.
+fn request_in(frame: &Frame, vid: u16) -> Option<Message> {
+    if frame.bytes.get(12..16)? != [[0x81, 0], vid.to_be_bytes()].concat() {
+        return None;
+    }
+    let packet = SlicedPacket::from_ethernet(&frame.bytes).ok()?;
+    let Some(TransportSlice::Udp(udp)) = packet.transport else { return None };
+    (udp.destination_port() == 67).then(|| Message::decode(&mut Decoder::new(udp.payload())).ok())?
 }
 
 /// How the client wants its answers.

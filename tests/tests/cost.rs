@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use xbr_lab::{GuestKind, Mac, Segment, Speaker, TapsBy, Xbr, require_privileges, wait_until};
+use xbr_lab::{GuestKind, Mac, Segment, Speaker, TapsBy, Xbr, percent, require_privileges, wait_until};
 
 const STATIONS: u32 = 65_536;
 
@@ -43,23 +43,6 @@ fn resident(pid: u32) -> u64 {
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
-/// Processor time used so far, to the nanosecond: /proc/PID/stat counts in hundredths of a second.
-fn used(pid: u32) -> Duration {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
-    let of = |task: std::io::Result<std::fs::DirEntry>| {
-        let text = std::fs::read_to_string(task.unwrap().path().join("schedstat")).unwrap_or_default();
-        text.split(' ').next().and_then(|time| time.parse().ok()).unwrap_or(0)
-    };
-    Duration::from_nanos(tasks.map(of).sum())
-}
-
-/// The share of one core, in percent, that the controller uses while `meanwhile` goes on.
-fn percent(pid: u32, meanwhile: impl FnOnce()) -> f64 {
-    let (before, start) = (used(pid), Instant::now());
-    meanwhile();
-    (used(pid) - before).as_secs_f64() / start.elapsed().as_secs_f64() * 100.0
-}
-
 #[test]
 fn memory_and_an_idle_second_with_a_full_table() {
     if !require_privileges() {
@@ -71,7 +54,7 @@ fn memory_and_an_idle_second_with_a_full_table() {
     // One that listens makes the controller do all that it can.
     let monitor = bridge.monitor();
     learn(&Speaker::at(segment.guest(1)), 0..STATIONS);
-    let idle = percent(pid, || std::thread::sleep(Duration::from_secs(6)));
+    let (_, idle) = percent(pid, || std::thread::sleep(Duration::from_secs(6)));
     let memory = resident(pid);
     eprintln!("{memory} KiB and {idle:.3} % of a core with {STATIONS} stations (bounds × {slower})");
     assert!(memory < 30 << 10, "{memory} KiB");
@@ -119,7 +102,7 @@ fn a_guest_with_a_million_sources() {
     let monitor = bridge.monitor();
     let speaker = Speaker::at(segment.guest(1));
     let mut said = 0;
-    let share = percent(bridge.process.pid(), || {
+    let (_, share) = percent(bridge.process.pid(), || {
         let start = Instant::now();
         while said < 1_000_000 && start.elapsed() < Duration::from_secs(8) {
             learn(&speaker, said..said + 1000);

@@ -1,11 +1,15 @@
 //! Real guests on TAPs that xbr made.
 
 use std::net::Ipv4Addr;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
+use anyhow::ensure;
 use xbr_lab::dhcp::Server;
-use xbr_lab::vm::{Kernel, Member, Nic, Seat, Vm, all_reach, checksum_errors, reach, require_guests};
-use xbr_lab::{Segment, Xbr, wait_until};
+use xbr_lab::vm::{
+    Kernel, Member, Nic, Seat, Vm, all_reach, checksum_errors, reach, require_full, require_guests,
+};
+use xbr_lab::{Namespace, Segment, Xbr, wait_until};
 
 const XBR: &str = env!("CARGO_BIN_EXE_xbr-under-test");
 const MIB: u64 = 1 << 20;
@@ -182,5 +186,39 @@ impl Counts {
             refused: self.refused - before.refused,
             received: self.received - before.received,
         }
+    }
+}
+
+/// The line to a guest's agent loses nothing, however busy the machine is and whatever its commands leave behind: the end of an orphan
+/// is a signal to the guest's first process.
+#[test]
+fn commands_arrive_on_a_busy_machine() {
+    const COMMANDS: usize = 200;
+    if !require_full() {
+        return;
+    }
+    for kernel in Kernel::ALL.into_iter().filter(|kernel| require_guests(*kernel)) {
+        let vm = Vm::builder("busy").kernel(kernel).start(&Namespace::new("host"));
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while !over.load(Relaxed) {
+                        std::hint::spin_loop();
+                    }
+                });
+            }
+            let began = Instant::now();
+            let outcome = (0..COMMANDS).try_for_each(|number| {
+                // Long enough for several fills of the line's buffers.
+                let said = format!("{}{number}", "x".repeat(number));
+                let heard = vm.sh(&format!("(sleep 0.0{} &); echo {said}; (sleep 0.1 &)", number % 10))?;
+                ensure!(heard.trim_end() == said, "{heard} instead of {said}");
+                Ok(())
+            });
+            over.store(true, Relaxed);
+            outcome.unwrap_or_else(|error| panic!("{kernel:?}: {error:#}"));
+            println!("{kernel:?}: {COMMANDS} commands in {:?}", began.elapsed());
+        });
     }
 }

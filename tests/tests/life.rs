@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use xbr_lab::vm::{
-    Kernel, Nic, Seat, Station, Vm, Watch, checksum_errors, full, reach, require_full, require_guests, send,
+    Inside, Kernel, Nic, Seat, Station, Vm, Watch, checksum_errors, full, reach, require_full,
+    require_guests, send,
 };
 use xbr_lab::{Mac, Namespace, Process, Segment, Xbr, wait_until};
 
@@ -139,32 +140,11 @@ fn it_has_a_bridge_of_its_own() {
     ))
     .unwrap();
     scene.flows("a guest's own bridge");
-    let inside = Inside(one);
+    let inside = Inside::of(one, "in");
     reach(two, &inside, nested.v4().into(), MIB).unwrap();
     reach(&inside, two, TWO.v4().into(), MIB).unwrap();
     reach(scene.segment.host(), &inside, nested.v4().into(), MIB).unwrap();
     assert_eq!(checksum_errors(&inside).unwrap(), 0);
-}
-
-/// The container.
-struct Inside<'a>(&'a Vm);
-
-impl Station for Inside<'_> {
-    fn title(&self) -> &str {
-        "a container in the guest"
-    }
-
-    fn shell(&self, script: &str) -> anyhow::Result<String> {
-        self.0.shell(&inside(script))
-    }
-
-    fn start(&self, script: &str) -> anyhow::Result<Box<dyn xbr_lab::vm::Job + '_>> {
-        self.0.start(&inside(script))
-    }
-}
-
-fn inside(script: &str) -> String {
-    format!("/sbin/ip netns exec in sh -c '{script}'")
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 #[path = "vlan/change.rs"]
 mod change;
+#[path = "vlan/dhcp.rs"]
+mod dhcp;
 #[path = "vlan/lab.rs"]
 mod lab;
 #[path = "vlan/reach.rs"]

@@ -21,6 +21,9 @@ use crate::{Refusal, datapath::Rules};
 const BURSTS_A_SECOND: u64 = 4;
 /// Two segments of 64 KiB.
 const USUAL_BURST: u64 = 2 * LEAST_BURST;
+/// The most floods that may come at once, whatever their rate: each is copied into the queues of all others, a TAP's holds 1000 frames
+/// (`DEFAULT_TX_QUEUE_LEN`), and what does not fit there is lost to whoever it was for.
+const FLOODS_AT_ONCE: u64 = 250;
 
 /// What a port is allowed, changed as the options say.
 pub fn apply(id: PortId, mut rules: Rules, options: &PortOptions) -> Result<Rules, Refusal> {
@@ -107,7 +110,7 @@ fn limits(policy: &mut Policy, options: &PortOptions) {
     let Storm { broadcast: b, multicast: m, unknown: u } = options.storm.unwrap_or_default();
     for (rate, limit) in [(broadcast, b), (multicast, m), (unknown, u)] {
         if let Some(limit) = limit {
-            *rate = Rate::frames(limit, (limit / BURSTS_A_SECOND).max(1));
+            *rate = Rate::frames(limit, (limit / BURSTS_A_SECOND).clamp(1, FLOODS_AT_ONCE));
         }
     }
     for (rate, limit) in

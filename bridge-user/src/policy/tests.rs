@@ -1,9 +1,6 @@
 //! Options become rules.
 
-use bridge_common::{
-    PortFlags, PortId,
-    policy::{Guards, Meter},
-};
+use bridge_common::{PortFlags, PortId, policy::Guards};
 
 use super::*;
 use crate::datapath::Rules;
@@ -66,7 +63,8 @@ fn a_tap_has_limits_by_itself() {
     let rules = apply(GUEST, Rules::default(), &PortOptions::of_tap()).unwrap();
     assert_eq!(rules.policy.stations_max, 256);
     assert_eq!(rules.policy.flags, PortFlags::QUOTA.or(PortFlags::STORM));
-    assert_eq!(rules.policy.rates[Meter::Broadcast as usize].burst, 250);
+    // No more at once than a quarter of a TAP's queue.
+    assert_eq!([0, 1, 2].map(|meter| rules.policy.rates[meter].burst), [250; 3]);
     // One kind that is asked for leaves the others as they are.
     let asked = applied(rules.clone(), r#"{"storm":"broadcast=50pps"}"#);
     assert_eq!(

@@ -10,6 +10,9 @@ use anyhow::{Context as _, bail, ensure};
 
 use crate::{Namespace, wait_until};
 
+/// What the agent greets with, in the place of a status: the version of what is said on the line (`agent.sh`).
+const AGENT: u32 = 2;
+
 /// How a command ended.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -42,6 +45,15 @@ struct Line {
     last: u64,
 }
 
+/// What begins an answer.
+#[derive(PartialEq, Eq, Debug)]
+enum Head {
+    /// Of the command with this number: its exit status, and the length of its output.
+    Of(u64, u32, usize),
+    /// A line came incomplete and was not carried out.
+    Again,
+}
+
 impl Console {
     pub(super) fn new(stream: UnixStream) -> Console {
         Console { line: Mutex::new(Line { stream, received: Vec::new(), last: 0 }) }
@@ -49,7 +61,10 @@ impl Console {
 
     /// Waits for the agent's first words.
     pub(super) fn wait_hello(&self, timeout: Duration) -> anyhow::Result<()> {
-        self.line().answer(0, Instant::now() + timeout).map(drop)
+        let version = self.line().answer(0, "", Instant::now() + timeout)?.status;
+        // An image that tests find is whatever was made last; only xtask makes it anew.
+        ensure!(version == AGENT as i32, "the image is of another version: run `cargo xtask guests`");
+        Ok(())
     }
 
     pub(super) fn run(&self, timeout: Duration, script: &str) -> anyhow::Result<Answer> {
@@ -58,9 +73,10 @@ impl Console {
         let number = line.last;
         // In hexadecimal, so that a script of several lines is one line.
         let code: String = script.bytes().map(|byte| format!("\\x{byte:02x}")).collect();
-        let command = format!("{number} eval \"$(printf '{code}')\"\n");
+        let length = number.to_string().len() + code.len();
+        let command = format!("{length} {number} {code}\n");
         line.stream.write_all(command.as_bytes())?;
-        line.answer(number, Instant::now() + timeout)
+        line.answer(number, &command, Instant::now() + timeout)
     }
 
     fn line(&self) -> std::sync::MutexGuard<'_, Line> {
@@ -70,36 +86,32 @@ impl Console {
 }
 
 impl Line {
-    /// The answer with this number; what comes before it is of commands whose time was up.
-    fn answer(&mut self, number: u64, end: Instant) -> anyhow::Result<Answer> {
+    /// The answer with this number, to `command`; what comes before it is of commands whose time was up.
+    fn answer(&mut self, number: u64, command: &str, end: Instant) -> anyhow::Result<Answer> {
         loop {
-            let head = self.head(end)?;
-            let mut words = head.split(' ').skip(1);
-            // The number of the command, its exit status, and the length of its output.
-            let mut number_of = || {
-                words
-                    .next()
-                    .and_then(|word| word.parse::<u32>().ok())
-                    .with_context(|| format!("garbled: {head:?}"))
+            let Head::Of(got, status, bytes) = self.head(end)? else {
+                self.stream.write_all(command.as_bytes())?;
+                continue;
             };
-            let (got, status, bytes) = (u64::from(number_of()?), number_of()? as i32, number_of()? as usize);
             let output = self.take(bytes, end)?;
             if got == number {
-                return Ok(Answer { status, output: String::from_utf8_lossy(&output).into_owned() });
+                let output = String::from_utf8_lossy(&output).into_owned();
+                return Ok(Answer { status: status as i32, output });
             }
             ensure!(got != 0, "the guest rebooted");
         }
     }
 
     /// The next line that begins an answer.
-    fn head(&mut self, end: Instant) -> anyhow::Result<String> {
+    fn head(&mut self, end: Instant) -> anyhow::Result<Head> {
         loop {
             while let Some(at) = self.received.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.received.drain(..=at).collect();
                 let line = String::from_utf8_lossy(&line);
                 // The firmware writes to all serial lines.
                 if let Some(at) = line.find("XBR ") {
-                    return Ok(line[at..].trim_end().to_owned());
+                    let words = line[at..].trim_end();
+                    return head(words).with_context(|| format!("garbled: {words:?}"));
                 }
             }
             self.read(end)?;
@@ -126,4 +138,14 @@ impl Line {
         }
         Ok(())
     }
+}
+
+fn head(line: &str) -> Option<Head> {
+    let mut words = line.split(' ').skip(1).peekable();
+    if words.peek() == Some(&"again") {
+        return Some(Head::Again);
+    }
+    let head =
+        Head::Of(words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    words.next().is_none().then_some(head)
 }

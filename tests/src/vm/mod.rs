@@ -16,6 +16,7 @@
 mod builder;
 mod console;
 mod image;
+mod inside;
 mod iperf;
 mod monitor;
 mod nic;
@@ -31,6 +32,7 @@ use std::time::Duration;
 pub use builder::{KERNEL_WORDS, VmBuilder};
 pub use console::Answer;
 pub use image::{Kernel, full, require_full, require_guests};
+pub use inside::Inside;
 pub use iperf::{median, throughput};
 pub use nic::Nic;
 pub use seat::{Member, Seat, all_reach};

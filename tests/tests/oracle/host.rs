@@ -1,11 +1,16 @@
 //! The classic of a host with VLANs: access guests, a trunk guest, the wire as trunk, and the host itself on `eth0.10`. What should reach
 //! each other does, by ping and TCP, and what should not does not.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 use xbr_lab::{
     GuestKind::{TapVnetHdr, Veth},
-    Namespace, Node, Segment, Xbr, ping, require_privileges, tcp_transfer, wait_until,
+    Namespace, Node, Segment, Xbr,
+    dhcp::Server,
+    ping, require_privileges, tcp_transfer, wait_until,
 };
 
 use crate::XBR;
@@ -70,9 +75,26 @@ fn all_who_should_reach_each_other(hook: &str) {
         from.ns.ip(&format!("addr del 10.99.{}.200/24 dev eth0", to.1));
         assert!(ping(&from.ns, to.2).is_err(), "{from:?} hops to {:?} with a tag", to.0);
     }
+    leases(&segment);
     let dropped = xbr.counters("vm1").drops["vlan_ingress"];
     assert!(dropped > 0, "a tag of another VLAN is dropped and counted: {:?}", xbr.counters("vm1"));
     xbr.stop();
+}
+
+/// In VLAN 10 the host serves one guest, behind a veth, and the outside another, at the trunk. Only one of them serves at a time. What
+/// asks is busybox' own client, which reads raw frames and checks UDP's sums.
+fn leases(segment: &Segment) {
+    let servers = [(segment.host(), 1, 1, 100), (segment.outside(), 2, 5, 200)];
+    for (server, own, guest, first) in servers {
+        let first = Ipv4Addr::new(10, 99, 10, first);
+        let _server = Server::at(&server.ns, "eth0.10", Ipv4Addr::new(10, 99, 10, own), first);
+        let dev = if guest == 5 { "eth0.10" } else { "eth0" };
+        let guest = segment.guest(guest);
+        guest.ns.output(&format!("/bin/busybox udhcpc -f -q -n -t 10 -T 2 -i {dev} -s /sbin/lease"));
+        let lease = std::fs::read_to_string(format!("/run/lease.{dev}")).expect("a lease");
+        assert_eq!(lease.trim(), first.to_string(), "{guest:?} from {server:?}");
+        tcp_transfer(&server.ns, &guest.ns, first, 256 << 10).unwrap();
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Guests that speak for others, and one that answers where it should not.
 
-use etherparse::PacketBuilder;
+use xbr_lab::forged::{arp, icmp6, udp4, udp6};
 use xbr_lab::{Mac, Node, frames, require_privileges};
 
 use super::{KINDS, quiet, tcp_works};
@@ -8,41 +8,6 @@ use super::{KINDS, quiet, tcp_works};
 const OTHER: Mac = Mac::numbered(0xb001);
 const OTHER_V4: [u8; 4] = [10, 77, 0, 99];
 const OTHER_V6: [u8; 16] = [0xfd, 0x77, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x99];
-
-fn built(packet: etherparse::PacketBuilderStep<etherparse::UdpHeader>, payload: usize) -> Vec<u8> {
-    let mut frame = Vec::new();
-    packet.write(&mut frame, &vec![7; payload]).unwrap();
-    frame
-}
-
-fn udp4(to: Mac, from: Mac, source: [u8; 4], ports: (u16, u16)) -> Vec<u8> {
-    let packet = PacketBuilder::ethernet2(from.0, to.0).ipv4(source, [10, 77, 0, 2], 64);
-    built(packet.udp(ports.0, ports.1), 40)
-}
-
-fn udp6(to: Mac, from: Mac, source: [u8; 16], ports: (u16, u16)) -> Vec<u8> {
-    let packet = PacketBuilder::ethernet2(from.0, to.0).ipv6(source, OTHER_V6, 64);
-    built(packet.udp(ports.0, ports.1), 40)
-}
-
-fn arp(from: Mac, hardware: Mac, source: [u8; 4]) -> Vec<u8> {
-    let mut frame = [Mac::BROADCAST.0, from.0].concat();
-    frame.extend([8, 6, 0, 1, 8, 0, 6, 4, 0, 2]);
-    frame.extend(hardware.0);
-    frame.extend(source);
-    frame.extend([0xff; 6]);
-    frame.extend(source);
-    frame.resize(60, 0);
-    frame
-}
-
-/// ICMPv6 of one type, with a target (advertisements of neighbours have one) and no options.
-fn icmp6(to: Mac, from: Mac, source: [u8; 16], kind: u8, target: [u8; 16]) -> Vec<u8> {
-    let packet = PacketBuilder::ethernet2(from.0, to.0).ipv6(source, OTHER_V6, 255);
-    let mut frame = Vec::new();
-    packet.icmpv6_raw(kind, 0, [0x60, 0, 0, 0]).write(&mut frame, &target).unwrap();
-    frame
-}
 
 struct Case {
     reason: &'static str,

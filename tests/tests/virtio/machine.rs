@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use xbr_lab::Namespace;
-use xbr_lab::vm::{Job, Kernel, Member, Nic, Station, Vm};
+use xbr_lab::vm::{Inside, Kernel, Member, Nic, Station, Vm};
 
 const XBR: &str = env!("CARGO_BIN_EXE_xbr-under-test");
 
@@ -26,32 +26,6 @@ pub const NESTED: [Addresses; 2] = [addresses(11), addresses(12)];
 pub struct Machine {
     pub vm: Vm,
     outside: Namespace,
-}
-
-/// A namespace in the guest.
-pub struct Nested<'a> {
-    vm: &'a Vm,
-    name: String,
-}
-
-impl Nested<'_> {
-    fn inside(&self, script: &str) -> String {
-        format!("/sbin/ip netns exec {} sh -c '{}'", self.name, script.replace('\'', "'\\''"))
-    }
-}
-
-impl Station for Nested<'_> {
-    fn title(&self) -> &str {
-        &self.name
-    }
-
-    fn shell(&self, script: &str) -> anyhow::Result<String> {
-        self.vm.shell(&self.inside(script))
-    }
-
-    fn start(&self, script: &str) -> anyhow::Result<Box<dyn Job + '_>> {
-        self.vm.start(&self.inside(script))
-    }
 }
 
 impl Machine {
@@ -157,11 +131,11 @@ impl Machine {
         self.vm.run(PATIENCE, words).map_or_else(|e| format!("{e:#}"), |answer| answer.output)
     }
 
-    pub fn nested(&self) -> [Nested<'_>; 2] {
-        ["g1", "g2"].map(|name| Nested { vm: &self.vm, name: name.into() })
+    pub fn nested(&self) -> [Inside<'_>; 2] {
+        ["g1", "g2"].map(|name| Inside::of(&self.vm, name))
     }
 
-    pub fn members<'a>(&'a self, nested: &'a [Nested<'a>; 2]) -> Vec<Member<'a>> {
+    pub fn members<'a>(&'a self, nested: &'a [Inside<'a>; 2]) -> Vec<Member<'a>> {
         let stations: [(&dyn Station, Addresses); 4] =
             [(&nested[0], NESTED[0]), (&nested[1], NESTED[1]), (&self.vm, HOST), (&self.outside, OUTSIDE)];
         stations.map(|(station, (v4, v6))| Member { station, v4, v6 }).into()
