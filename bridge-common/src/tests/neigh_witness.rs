@@ -12,8 +12,8 @@ use super::common::{
 pub fn neighbours(frame: &[u8]) {
     let Some(facts) = Frame::parse(&frame, Segments::one(frame.len() as u32), None, true) else { return };
     for (aside, filters) in [(false, false), (false, true), (true, true)] {
-        let Some(heard) = Heard::read(&frame, facts.src, aside, filters) else { continue };
-        assert!(heard.mac == facts.src && (heard.at == 14 || heard.at == 18 && filters && !aside));
+        let Some(heard) = Heard::read(&frame, facts.src.mac(), aside, filters) else { continue };
+        assert!(heard.mac == facts.src.mac() && (heard.at == 14 || heard.at == 18 && filters && !aside));
         let both = heard.is(Heard::ASKS) && heard.is(Heard::ANNOUNCES);
         assert!(!both && (heard.is(Heard::CLAIMS) || !heard.is(Heard::WEAK)), "{heard:x?}");
         assert!(!heard.is(Heard::CLAIMS) || heard.sender != [0; 16], "nobody's address: {frame:02x?}");
