@@ -165,10 +165,16 @@ pub const fn at_place(ifindex: u32, port: PortId) -> u64 {
     ifindex as u64 | (port.0 as u64) << 32
 }
 
-/// The port of a device, if it is this one's that stands there. Interface 0 is none.
+/// Whether it is this device that stands there. Interface 0 is none.
 #[inline(always)]
-pub const fn port_at_place(word: u64, ifindex: u32) -> Option<PortId> {
-    if word as u32 == ifindex { Some(PortId((word >> 32) as u16)) } else { None }
+pub const fn is_at_place(word: u64, ifindex: u32) -> bool {
+    word as u32 == ifindex
+}
+
+/// The number of the port that stands there.
+#[inline(always)]
+pub const fn port_at_place(word: u64) -> u32 {
+    (word >> 32) as u32
 }
 
 /// The names of the programs.

@@ -10,7 +10,10 @@ use aya_ebpf::{
 use bridge_common::{
     Config, FdbEntry, FdbKey, Port, PortCounters, PortId,
     capture::Capture,
-    maps::{DEFAULT_FDB_MAX, EVENT_RING_BYTES, PORT_PLACES, constants::NetOffsets, place_of, port_at_place},
+    maps::{
+        DEFAULT_FDB_MAX, EVENT_RING_BYTES, PORT_PLACES, constants::NetOffsets, is_at_place, place_of,
+        port_at_place,
+    },
     multicast::{self, GroupCounters, GroupKey, GroupPolicy, GroupSet, MAX_GROUPS},
     neigh::{NEIGHBOURS_MAX, Neighbour, NeighbourKey},
     policy::{MAX_SOURCES, Meter, Policy, Source},
@@ -30,16 +33,20 @@ static PORT_OF: HashMap<u32, u32> = HashMap::with_max_entries(MAX_PORTS, 0);
 #[map]
 static PORT_AT: Array<u64> = Array::with_max_entries(PORT_PLACES, 0);
 
-/// The port of a device.
+/// The port of a device. A number that is always written, until the end: see [`bridge_common::Verdict::Flood`].
 #[inline(always)]
 pub fn port_of(ifindex: u32) -> Option<PortId> {
+    const NONE: u32 = u32::MAX;
+    let mut port = NONE;
     // SAFETY: one aligned word of an array element.
-    let word = PORT_AT.get_ptr(place_of(ifindex)).map(|word| unsafe { word.read_volatile() });
-    if let Some(port) = word.and_then(|word| port_at_place(word, ifindex)) {
-        return Some(port);
-    }
+    let word = PORT_AT.get_ptr(place_of(ifindex)).map_or(0, |word| unsafe { word.read_volatile() });
+    if is_at_place(word, ifindex) {
+        port = port_at_place(word);
     // SAFETY: one aligned word of an element.
-    unsafe { PORT_OF.get(ifindex) }.map(|port| PortId(*port as u16))
+    } else if let Some(number) = unsafe { PORT_OF.get(ifindex) } {
+        port = *number;
+    }
+    if port == NONE { None } else { Some(PortId(port as u16)) }
 }
 
 #[map]
@@ -140,6 +147,7 @@ pub static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 
 #[map]
 pub static ANSWERING: ProgramArray = ProgramArray::with_max_entries(1, 0);
+#[map]
 pub static GROUPS: HashMap<GroupKey, u32> = HashMap::with_max_entries(MAX_GROUPS, BPF_F_NO_PREALLOC);
 
 #[map]

@@ -178,7 +178,7 @@ impl Tables {
     fn set_port_at(&mut self, ifindex: u32, port: Option<PortId>) -> Result<()> {
         let place = maps::place_of(ifindex);
         let before = self.port_at.get(&place, 0).map_err(|error| read_error(maps::PORT_AT, error))?;
-        if before != 0 && maps::port_at_place(before, ifindex).is_none() {
+        if before != 0 && !maps::is_at_place(before, ifindex) {
             return Ok(());
         }
         let word = port.map_or(0, |port| maps::at_place(ifindex, port));
