@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use xbr_lab::vm::{Kernel, Member, Nic, Seat, Vm, all_reach, checksum_errors, require_guests};
+use xbr_lab::vm::{Kernel, Member, Nic, Seat, Vm, all_reach, checksum_errors, require_full, require_guests};
 use xbr_lab::{Process, Rights, USER, require_privileges, require_program, wait_until};
 
 use crate::{BYTES, Lab, PORT};
@@ -63,7 +63,7 @@ fn qemu_that_gets_nothing_says_why() {
 /// A guest that boots, started by root: the kernels' images are root's. The helper becomes its caller here too.
 #[test]
 fn a_guest_that_boots_reaches_everyone() {
-    if !require_guests(Kernel::Newest) {
+    if !require_full() || !require_guests(Kernel::Newest) {
         return;
     }
     let mut lab = Lab::new(Rights::Setuid);
