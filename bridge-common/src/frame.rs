@@ -184,11 +184,19 @@ impl Segments {
     /// its outer headers.
     #[inline(always)]
     pub fn of(packet: &impl Packet, length: u32, gso_size: u32) -> Self {
-        let one = Self::one(length);
         if gso_size == 0 {
+            return Self::one(length);
+        }
+        Self::cut(length, gso_size, header_length(packet).unwrap_or(0))
+    }
+
+    /// The same, where the length of the headers is known; 0 if it is not: then it counts as one.
+    #[inline(always)]
+    pub const fn cut(length: u32, gso_size: u32, headers: u32) -> Self {
+        let one = Self::one(length);
+        if gso_size == 0 || headers == 0 {
             return one;
         }
-        let Some(headers) = header_length(packet) else { return one };
         let payload = length.saturating_sub(headers);
         if payload <= gso_size {
             return one;
@@ -204,7 +212,7 @@ impl Segments {
 
 /// Bytes before the payload of TCP or UDP over IPv4 or IPv6.
 #[inline(always)]
-fn header_length(packet: &impl Packet) -> Option<u32> {
+pub fn header_length(packet: &impl Packet) -> Option<u32> {
     let (kind, network) = ether::network(packet)?;
     let (next, transport) = match kind {
         ether::IPV4 => {

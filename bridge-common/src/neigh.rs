@@ -292,6 +292,11 @@ impl Heard {
         if words != 1 || !Mac([a, b, c, d, e, f]).is(src) {
             return None;
         }
+        // A group's address, and nobody's, are no neighbour's.
+        let claimed = if kind == NEIGHBOUR_SOLICITATION { sender } else { target };
+        if claimed == [0; 16] || claimed[0] == 0xff {
+            return None;
+        }
         match (kind, option) {
             (NEIGHBOUR_SOLICITATION, SOURCE_LINK) => {
                 let weak = if link_local { Self::WEAK } else { 0 };

@@ -100,13 +100,11 @@ impl<'a> Buffer<'a> {
 impl Packet for Buffer<'_> {
     #[inline(always)]
     fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
-        match self.window.load(offset) {
-            Some(bytes) => Some(bytes),
-            None => self.ctx.load(offset as usize).ok(),
-        }
+        // Not from the window first: the verifier would walk all that follows for each of two ways, and this is asked for tags only.
+        Copied::of_buffer(self.ctx.skb.skb).load(offset)
     }
 
-    /// The kernel's receive paths have pulled it: a buffer whose header is elsewhere was made by another program, and is read slowly.
+    /// The kernel's receive paths have pulled it; where another program has made a buffer whose header is elsewhere, it is read slowly.
     #[inline(always)]
     fn header(&self) -> Option<Header> {
         match self.window.header() {

@@ -3,7 +3,7 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::{
-    bindings::{BPF_F_INGRESS, TC_ACT_SHOT, TC_ACT_UNSPEC},
+    bindings::{__sk_buff, BPF_F_INGRESS, TC_ACT_SHOT, TC_ACT_UNSPEC},
     helpers::bpf_redirect,
     programs::TcContext,
 };
@@ -11,7 +11,7 @@ use bridge_common::{
     Decision, DropReason, PortId, Verdict,
     capture::{Path, Sight},
     config::ConfigFlags,
-    frame::Segments,
+    frame::{Segments, header_length},
     maps::OWN_TAG,
     port::Ports as _,
     vlan::Retag,
@@ -23,7 +23,7 @@ use crate::{
     groups,
     judge::{Judged, judge_apart, judge_buffer, sent, settle},
     maps::{ANSWERING, CONFIG, FLOODING, port_of as port_of_device},
-    packet::Buffer,
+    packet::Copied,
     probe::xbr_probed_buffer,
     tables::Tables,
     tag::Whole,
@@ -91,14 +91,24 @@ pub fn no_port(ctx: &TcContext) -> i32 {
     CONSUME
 }
 
+/// The length of the headers of a packet that is yet to be cut, or 0. Not inlined: what is decided would be walked again behind each way
+/// through them, and 6.1 comes to its limit. See [`crate::judge`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn xbr_headers(skb: *mut __sk_buff) -> u32 {
+    header_length(&Copied::of_buffer(skb)).unwrap_or(0)
+}
+
 #[inline(always)]
 pub fn segments(ctx: &TcContext) -> Segments {
     // SAFETY: as above.
     let (length, gso_size, tag) = unsafe {
         let skb = &*ctx.skb.skb;
-        (skb.len, skb.gso_size, if skb.vlan_present != 0 { 4 } else { 0 })
+        // 0 or 1, and no condition: the verifier would walk all that follows for each.
+        (skb.len, skb.gso_size, (skb.vlan_present as u64 & 1) << 2)
     };
-    let mut segments = Segments::of(&Buffer::new(ctx), length, gso_size);
+    let headers = if gso_size == 0 { 0 } else { xbr_headers(ctx.skb.skb) };
+    let mut segments = Segments::cut(length, gso_size, headers);
     // A tag in the buffer's metadata goes into every segment on the wire.
     segments.bytes += segments.packets * tag;
     segments

@@ -17,6 +17,10 @@ pub fn neighbours(frame: &[u8]) {
         let both = heard.is(Heard::ASKS) && heard.is(Heard::ANNOUNCES);
         assert!(!both && (heard.is(Heard::CLAIMS) || !heard.is(Heard::WEAK)), "{heard:x?}");
         assert!(!heard.is(Heard::CLAIMS) || heard.sender != [0; 16], "nobody's address: {frame:02x?}");
+        assert!(
+            !heard.is(Heard::CLAIMS) || heard.family == 4 || heard.sender[0] != 0xff,
+            "a group's: {frame:02x?}"
+        );
         let option = link_option(heard.mac, true);
         let answers = (arp_answer(&heard, heard.mac), advertisement(&heard, &option, false));
         assert_eq!((answers.0[1], answers.1[0]), (2, 136));
