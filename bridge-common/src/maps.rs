@@ -139,7 +139,7 @@ pub const PINNED: [&str; 40] = [
 
 /// Those that a bridge of an earlier version may lack. They begin empty, so making them beside the others is all that
 /// its adoption takes.
-pub const ADDED: [&str; 6] = [CAPTURE, SIGHTINGS, UNSEEN, PROBE, PROBED, JOINED];
+pub const ADDED: [&str; 3] = [CAPTURE, SIGHTINGS, UNSEEN];
 
 /// The default number of stations that the table holds.
 pub const DEFAULT_FDB_MAX: u32 = 65_536;
