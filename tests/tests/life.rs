@@ -211,6 +211,9 @@ fn through(scene: &Scene, name: &str, number: u8) {
 /// QEMU ends, and another comes: with no header, then with another number of queues.
 #[test]
 fn qemu_comes_back() {
+    if !require_full() {
+        return;
+    }
     if !require_guests(Kernel::Newest) {
         return;
     }

@@ -163,8 +163,11 @@ fn hearers(segment: &Segment, from: &Node, to: Mac, vid: u16) -> Vec<Mac> {
     } else if to == segment.host().mac {
         // It is known to be the host's, in every VLAN.
         Vec::new()
-    } else {
+    } else if to == Mac::BROADCAST {
         members
+    } else {
+        // To nobody known: not for a host that is alone behind its port.
+        members.into_iter().filter(|mac| *mac != segment.host().mac).collect()
     }
 }
 
