@@ -32,22 +32,22 @@ pub struct ConfigFlags(pub u32);
 impl ConfigFlags {
     /// Frames have VLANs, and ports are in them.
     pub const VLAN_FILTERING: Self = Self(1);
-    /// Behind the host's port is no station but the host, so unicasts to nobody known are not for it.
-    pub const HOST_ALONE: Self = Self(1 << 8);
-    /// Some port has [`crate::PortFlags::NEIGH_SUPPRESS`], so neighbours are learned.
-    pub const NEIGH_SUPPRESS: Self = Self(1 << 3);
-    /// Nobody looks for loops. For the controller only.
-    pub const NO_LOOP_DETECT: Self = Self(1 << 7);
     /// Frames for groups go where members and routers are.
     pub const MCAST_SNOOPING: Self = Self(1 << 1);
     /// Somebody asks who is in IPv4 groups, so that what is known of them can be trusted.
     pub const MCAST_QUERIER_V4: Self = Self(1 << 2);
+    /// Some port has [`crate::PortFlags::NEIGH_SUPPRESS`], so neighbours are learned.
+    pub const NEIGH_SUPPRESS: Self = Self(1 << 3);
     /// The same, of IPv6 groups.
     pub const MCAST_QUERIER_V6: Self = Self(1 << 4);
     /// Groups of which nobody has said anything are flooded, and do not go to routers only.
     pub const MCAST_UNREGISTERED: Self = Self(1 << 5);
     /// The controller asks, if nobody else does. For the controller only.
     pub const MCAST_OWN_QUERIER: Self = Self(1 << 6);
+    /// Nobody looks for loops. For the controller only.
+    pub const NO_LOOP_DETECT: Self = Self(1 << 7);
+    /// Behind the host's port is no station but the host, so unicasts to nobody known are not for it.
+    pub const HOST_ALONE: Self = Self(1 << 8);
 
     /// All bits of `other` are set.
     #[inline(always)]

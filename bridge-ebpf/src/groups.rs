@@ -48,7 +48,7 @@ pub fn look(ctx: &TcContext, judged: &Judged, spread: Spread) -> u32 {
     let (port, vlan) = (judged.ingress().index(), judged.vlan() as u32);
     let look = Look::from_word(xbr_look_for_group(ctx.skb.skb, port, vlan));
     if look.shown != NOT_SHOWN {
-        xbr_snoop(ctx.skb.skb, port, vlan, look.shown, judged.time());
+        xbr_snoop(ctx.skb.skb, port, vlan, look.shown, judged.now());
     }
     if look.own_query {
         ask_the_host(ctx);

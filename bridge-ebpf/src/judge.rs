@@ -139,11 +139,6 @@ impl Judged {
     }
 
     #[inline(always)]
-    pub const fn time(&self) -> u64 {
-        self.now
-    }
-
-    #[inline(always)]
     pub const fn frames(&self) -> Segments {
         Segments { packets: self.packets, bytes: self.bytes, longest: self.longest }
     }

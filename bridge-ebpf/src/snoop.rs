@@ -40,6 +40,8 @@ pub extern "C" fn xbr_snoop(skb: *mut __sk_buff, port: u32, vlan: u32, kind: u32
         };
     if failed {
         place.discard(0);
+        // SAFETY: as above.
+        unsafe { atomic::add(lost, 1) };
         return 0;
     }
     place.submit(0);
