@@ -136,6 +136,13 @@ impl Program {
     }
 }
 
+/// Sends every frame out of a device, with a look at nothing: `r1 = ifindex; r2 = 0; call bpf_redirect; exit`.
+pub fn redirect(hook: Hook, ifindex: u32) -> io::Result<Program> {
+    const REDIRECT: i32 = 23;
+    let (device, flags) = (insn(0xb7, 1, 0, 0, ifindex as i32), insn(0xb7, 2, 0, 0, 0));
+    Program::load(hook, &[device, flags, insn(0x85, 0, 0, 0, REDIRECT), insn(0x95, 0, 0, 0, 0)])
+}
+
 /// A devmap whose only element is a device of the caller's namespace.
 pub fn devmap(ifindex: u32) -> io::Result<OwnedFd> {
     #[repr(C)]

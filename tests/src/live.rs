@@ -2,7 +2,7 @@
 
 use crate::{
     Namespace,
-    bpf::{Hook, Program, insn},
+    bpf::{Hook, Program, redirect},
 };
 
 /// Sends copies of one frame out of a device, as fast as one CPU can (`BPF_F_TEST_XDP_LIVE_FRAMES`). What the device does with them is
@@ -19,9 +19,7 @@ impl LiveFrames {
     pub fn out_of(ns: &Namespace, dev: &str) -> LiveFrames {
         let load = || {
             let ifindex = crate::device::index(dev)?;
-            let (first, second) = (insn(0xb7, 1, 0, 0, ifindex as i32), insn(0xb7, 2, 0, 0, 0));
-            let (redirect, exit) = (insn(0x85, 0, 0, 0, 23), insn(0x95, 0, 0, 0, 0));
-            Ok::<_, std::io::Error>((Program::load(Hook::Xdp, &[first, second, redirect, exit])?, ifindex))
+            Ok::<_, std::io::Error>((redirect(Hook::Xdp, ifindex)?, ifindex))
         };
         let (program, ifindex) =
             ns.run(load).unwrap_or_else(|e| panic!("{}: frames out of {dev}: {e}", ns.name()));

@@ -68,8 +68,3 @@ pub fn bare_xdp(ifindex: u32) -> io::Result<(Program, OwnedFd)> {
     )?;
     Ok((program, map))
 }
-
-/// The same in tcx.
-pub fn bare_tcx(ifindex: u32) -> io::Result<Program> {
-    Program::load(Hook::TcxIngress, &[set(1, ifindex as i32), set(2, 0), call(REDIRECT), EXIT])
-}

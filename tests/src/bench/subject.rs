@@ -4,8 +4,8 @@ use std::os::fd::OwnedFd;
 
 use crate::{
     LinuxBridge, Segment, Xbr,
-    bench::programs::{bare_tcx, bare_xdp},
-    bpf::Attached,
+    bench::programs::bare_xdp,
+    bpf::{Attached, Hook, redirect},
     device, ethtool,
 };
 
@@ -95,7 +95,7 @@ impl Subject {
                     let (program, map) = bare_xdp(to).expect("the ceiling of XDP");
                     (program, Some(map))
                 } else {
-                    (bare_tcx(to).expect("the ceiling of TC"), None)
+                    (redirect(Hook::TcxIngress, to).expect("the ceiling of TC"), None)
                 };
                 Running::Bare(program.attach(ports[0]).expect("a free hook"), map)
             }),
