@@ -252,7 +252,10 @@ fn a_rule_that_comes_with_the_tap_counts_as_if_it_had_come_before() {
         assert!(wait_until(SOON, || has(&bridge, "vm1")));
         run(&host, commands);
         assert!(wait_until(SOON, || !has(&bridge, "vm1")), "{commands:?}: {}", bridge.process.stderr_text());
-        contains(&bridge.process.stderr_text(), &["vm1 is not attached", words[0]]);
+        // The port is gone a moment before it is said why.
+        let said = || bridge.process.stderr_text();
+        wait_until(SOON, || said().contains("vm1 is not attached"));
+        contains(&said(), &["vm1 is not attached", words[0]]);
         bridge.stop();
     }
 }
