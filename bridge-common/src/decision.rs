@@ -80,6 +80,8 @@ pub struct Decision {
     pub spread: Spread,
     /// The ingress port's word.
     pub from: PortFlags,
+    /// That of the port where a frame goes that is for one.
+    pub to: PortFlags,
 }
 
 impl Decision {
@@ -94,6 +96,7 @@ impl Decision {
             retag: Retag::Keep,
             spread: Spread::One,
             from: PortFlags(0),
+            to: PortFlags(0),
         }
     }
 

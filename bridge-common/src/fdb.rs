@@ -19,6 +19,13 @@ pub struct FdbKey {
 const _: () = assert!(size_of::<FdbKey>() == 8);
 
 impl FdbKey {
+    /// The same as one word: see [`Address`].
+    #[inline(always)]
+    pub const fn word(&self) -> u64 {
+        // SAFETY: as below.
+        u64::from_le(unsafe { core::mem::transmute::<Self, u64>(*self) })
+    }
+
     /// The key of a station in a VLAN.
     #[inline(always)]
     pub const fn of(vlan: u16, station: Address) -> Self {
@@ -127,12 +134,14 @@ pub const RECLAIM_ENOUGH: u64 = 1_024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
-/// Where the decision looks stations up and writes them down. There are two implementations: the BPF hash
-/// map and the tests' `BTreeMap`.
-pub trait Fdb {
+/// Where the decision looks stations up.
+pub trait Stations {
     /// The entry of this key, expired or not.
     fn station(&self, key: &FdbKey) -> Option<FdbEntry>;
+}
 
+/// Where it writes them down. There are two implementations: the BPF hash map and the tests' `BTreeMap`.
+pub trait Fdb: Stations {
     /// Notes that a known station was heard, if it is still there.
     fn refresh(&mut self, key: &FdbKey, now: u64);
 

@@ -8,7 +8,7 @@ pub use crate::decision::{Decision, Learn, Lesson, Spread, Verdict};
 use crate::{
     Config, DropReason, Fdb, FdbEntry, FdbEventKind, Frame, Mac, Port, PortFlags, PortId, Ports,
     config::ConfigFlags,
-    fdb::{FdbFlags, Full},
+    fdb::{FdbFlags, Full, Stations},
     multicast::{EVERYONE, Groups},
     policy::{Guards, Meter, Policies},
     vlan::{ANY_VLAN, Membership, Retag, Vlans, retag},
@@ -36,13 +36,16 @@ pub struct Question<'a> {
     pub config: &'a Config,
 }
 
-/// Decides about a frame. `inspect` looks into it as the guards of its port say ([`crate::inspect::inspect`]); it is asked only
+/// Decides about a frame. `port` is where it came in, which the caller has read already; `stations` is the FDB, or a table in front of it
+/// ([`crate::recent`]). `inspect` looks into it as the guards of its port say ([`crate::inspect::inspect`]); it is asked only
 /// where there are any, and is a function of its own so that no other frame pays for it.
 ///
 /// Order: link → ingress policy → learn → look up → egress policy.
 #[inline(always)]
 pub fn decide<T: Tables>(
     question: &Question<'_>,
+    port: Option<&Port>,
+    stations: &impl Stations,
     tables: &T,
     inspect: impl FnOnce(Guards) -> Option<DropReason>,
 ) -> Decision {
@@ -55,7 +58,7 @@ pub fn decide<T: Tables>(
     if host_source && ingress != PortId::HOST {
         return Decision::refuse(DropReason::HostSource, ingress);
     }
-    let Some(port) = tables.port(ingress).filter(Port::is_up) else {
+    let Some(port) = port.filter(|port| port.is_up()) else {
         return Decision::refuse(DropReason::PortDown, ingress);
     };
     let mut decision = Decision { from: port.flags, ..Decision::refuse(DropReason::PortDown, ingress) };
@@ -71,11 +74,11 @@ pub fn decide<T: Tables>(
         }
     }
     // The uplink's own address is a fact of the port, not a station.
-    if !host_source && let Err(reason) = source(question, &mut decision, tables) {
+    if !host_source && let Err(reason) = source(question, &mut decision, stations, tables) {
         decision.verdict = Verdict::Drop(reason, ingress);
         return decision;
     }
-    destination(question, &mut decision, tables);
+    destination(question, &mut decision, stations, tables);
     decision
 }
 
@@ -127,14 +130,19 @@ fn enter<T: Tables>(
 
 /// Writes what the frame teaches about its source, or says why that one may not send.
 #[inline(always)]
-fn source<T: Tables>(question: &Question<'_>, decision: &mut Decision, tables: &T) -> Result<(), DropReason> {
+fn source(
+    question: &Question<'_>,
+    decision: &mut Decision,
+    stations: &impl Stations,
+    tables: &impl Policies,
+) -> Result<(), DropReason> {
     let Question { frame, ingress, now, config } = question;
     let port = decision.from;
     if port.has(PortFlags::NO_LEARNING) && !port.has(PortFlags::LOCKED) {
         return Ok(());
     }
     let mut known = false;
-    if let Some(entry) = tables.station(&frame.source(decision.vlan)) {
+    if let Some(entry) = stations.station(&frame.source(decision.vlan)) {
         known = !entry.is_expired(*now, config.ageing);
         decision.about = entry;
     }
@@ -149,7 +157,7 @@ fn source<T: Tables>(question: &Question<'_>, decision: &mut Decision, tables: &
         return Err(DropReason::Locked);
     }
     if config.filters_vlans()
-        && let Some(owner) = tables.station(&frame.source(ANY_VLAN))
+        && let Some(owner) = stations.station(&frame.source(ANY_VLAN))
         && owner.port() != *ingress
     {
         (decision.lesson, decision.about) = (Lesson::RefuseStatic, owner);
@@ -167,7 +175,12 @@ fn source<T: Tables>(question: &Question<'_>, decision: &mut Decision, tables: &
 
 /// Writes verdict, spread and tag.
 #[inline(always)]
-fn destination<T: Tables>(question: &Question<'_>, decision: &mut Decision, tables: &T) {
+fn destination<T: Tables>(
+    question: &Question<'_>,
+    decision: &mut Decision,
+    stations: &impl Stations,
+    tables: &T,
+) {
     let Question { frame, ingress, now, config } = question;
     let egress = if frame.dst.is_group() {
         let all = frame.dst.is(Mac::BROADCAST.address());
@@ -176,7 +189,7 @@ fn destination<T: Tables>(question: &Question<'_>, decision: &mut Decision, tabl
     } else if frame.dst.is(config.uplink) {
         PortId::HOST
     } else {
-        match tables.station(&frame.destination(decision.vlan)) {
+        match stations.station(&frame.destination(decision.vlan)) {
             // To its own sender, which this very frame tells to be here.
             _ if frame.dst.is(frame.src) && decision.tells_where() => *ingress,
             Some(entry) if !entry.is_expired(*now, config.ageing) => entry.port(),
@@ -187,8 +200,8 @@ fn destination<T: Tables>(question: &Question<'_>, decision: &mut Decision, tabl
         }
     };
     decision.verdict = match leave(question, decision, egress, tables) {
-        Ok((_, retag)) => {
-            decision.retag = retag;
+        Ok((port, retag)) => {
+            (decision.to, decision.retag) = (port.flags, retag);
             Verdict::Forward(egress)
         }
         Err(reason) => Verdict::Drop(reason, egress),

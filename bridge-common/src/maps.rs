@@ -11,6 +11,10 @@ pub const PORT_AT: &str = "PORT_AT";
 pub const PORTS: &str = "PORTS";
 /// `[0] -> `[`crate::Config`].
 pub const CONFIG: &str = "CONFIG";
+/// `[`[`crate::recent::place_of`] a key`] -> `[`crate::recent::Recent`].
+pub const RECENT: &str = "RECENT";
+/// `[0] -> `[`crate::recent::Pulse`], which user space maps into its memory.
+pub const PULSE: &str = "PULSE";
 /// [`crate::FdbKey`]` -> `[`crate::FdbEntry`].
 pub const FDB: &str = "FDB";
 /// `[port number] -> `[`crate::PortCounters`] for each CPU.
@@ -94,12 +98,14 @@ pub const FLOOD_SETS: &str = "FLOOD_SETS";
 pub const FLOOD_DEVICES: &str = "FLOOD_DEVICES";
 
 /// Every map that is pinned. The load-time constants' `.rodata` is not: it belongs to one program.
-pub const PINNED: [&str; 40] = [
+pub const PINNED: [&str; 42] = [
     PORT_OF,
     PORT_AT,
     PORTS,
     CONFIG,
     FDB,
+    RECENT,
+    PULSE,
     COUNTERS,
     DEVICES,
     EVENTS,

@@ -9,7 +9,7 @@ mod answer;
 pub use answer::{ARP_ANSWER, advertisement, arp_answer, link_option};
 
 use crate::{
-    Address, Config, Fdb, FdbKey, Mac, Packet, PortFlags, PortId, Ports, Vlans,
+    Address, Config, FdbKey, Mac, Packet, PortFlags, PortId, Ports, Stations, Vlans,
     frame::{ether, protocol},
     vlan::Membership,
 };
@@ -121,7 +121,7 @@ impl Neighbour {
 
     /// Whether the FDB has it where it was heard, or nothing else is to be asked.
     #[inline(always)]
-    pub fn is_alive(&self, vlan: u16, now: u64, config: &Config, fdb: &impl Fdb) -> bool {
+    pub fn is_alive(&self, vlan: u16, now: u64, config: &Config, fdb: &impl Stations) -> bool {
         if self.is_static() {
             return true;
         }
@@ -330,7 +330,7 @@ pub enum Outcome {
 /// Decides about a frame that `from`, the word of its port, lets in at `ingress`; `known` is who has its target, if
 /// anybody.
 #[inline(always)]
-pub fn outcome<T: Fdb + Ports + Vlans>(
+pub fn outcome<T: Stations + Ports + Vlans>(
     heard: &Heard,
     known: &Neighbour,
     (ingress, from): (PortId, PortFlags),

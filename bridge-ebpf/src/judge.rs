@@ -11,8 +11,8 @@ use aya_ebpf::{
     programs::{TcContext, XdpContext},
 };
 use bridge_common::{
-    Address, Config, Decision, DropReason, FdbEntry, Frame, Packet, PortFlags, PortId, Question, Verdict,
-    commit, decide,
+    Address, Config, Decision, DropReason, FdbEntry, Frame, Packet, Port, PortFlags, PortId, Ports as _,
+    Question, Verdict, commit, decide,
     forward::{Lesson, Spread, departed},
     frame::Segments,
     policy::Guards,
@@ -23,6 +23,7 @@ use crate::{
     account, looking,
     maps::{CONFIG, now},
     packet::{Buffer, Window},
+    recent::RecentStations,
     tables::Tables,
     tag::{Whole, aside},
     tc::segments,
@@ -45,6 +46,7 @@ pub struct Judged {
     from: PortFlags,
     /// For a flood, the tag that the frame came with.
     pub came: Whole,
+    to: PortFlags,
     vlan: u32,
     ingress: u32,
     port: u32,
@@ -68,7 +70,7 @@ impl Judged {
         (self.packets, self.bytes, self.longest) =
             (frame.frames.packets, frame.frames.bytes, frame.frames.longest);
         (self.tag, self.now, self.ingress) = (frame.tag, now, ingress.index());
-        (self.vlan, self.from) = (decision.vlan as u32, decision.from);
+        (self.vlan, self.from, self.to) = (decision.vlan as u32, decision.from, decision.to);
         (self.verdict, self.port, self.reason) = match decision.verdict {
             Verdict::Forward(port) => (FORWARD, port.index(), 0),
             Verdict::Flood(port) => (FLOOD, port.index(), 0),
@@ -173,6 +175,7 @@ impl Judged {
                 _ => Spread::One,
             },
             from: self.from,
+            to: self.to,
         }
     }
 
@@ -219,26 +222,26 @@ pub fn judge_buffer<'a>(
     place: &'a mut MaybeUninit<Judged>,
 ) -> &'a mut Judged {
     let look = |frame: &Frame, guards| looking::buffer(ctx.skb.skb, frame, ingress, guards);
-    judge(&Buffer::new(ctx), aside(ctx), ingress, frames, place, look)
+    judge(&Buffer::new(ctx), aside(ctx), (ingress, Tables.port(ingress).as_ref()), frames, place, look)
 }
 
 /// As above, of XDP.
 #[inline(always)]
 pub fn judge_window<'a>(
     ctx: &XdpContext,
-    ingress: PortId,
+    (ingress, port): (PortId, &Port),
     frames: Segments,
     place: &'a mut MaybeUninit<Judged>,
 ) -> &'a mut Judged {
     let look = |frame: &Frame, guards| looking::window(ctx.ctx, frame, ingress, guards);
-    judge(&Window::of_xdp(ctx), None, ingress, frames, place, look)
+    judge(&Window::of_xdp(ctx), None, (ingress, Some(port)), frames, place, look)
 }
 
 #[inline(always)]
 fn judge<'a>(
     packet: &impl Packet,
     aside: Option<u16>,
-    ingress: PortId,
+    (ingress, port): (PortId, Option<&Port>),
     frames: Segments,
     place: &'a mut MaybeUninit<Judged>,
     look: impl FnOnce(&Frame, Guards) -> Option<DropReason>,
@@ -254,7 +257,8 @@ fn judge<'a>(
     match frame {
         Some((config, frame)) => {
             let question = Question { frame, ingress, now, config };
-            let decision = decide(&question, &Tables, |guards| look(&frame, guards));
+            let stations = RecentStations::now(now);
+            let decision = decide(&question, port, &stations, &Tables, |guards| look(&frame, guards));
             judged.write(&frame, ingress, now, &decision);
         }
         None => {

@@ -33,6 +33,7 @@ mod neigh;
 mod packet;
 mod policies;
 mod probe;
+mod recent;
 mod snoop;
 mod spread;
 mod tables;

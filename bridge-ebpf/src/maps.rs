@@ -2,8 +2,9 @@
 
 use aya_ebpf::{
     Global,
-    bindings::BPF_F_NO_PREALLOC,
+    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
     btf_maps::{ArrayOfMaps, DevMap as InnerDevMap},
+    helpers::{bpf_jiffies64, bpf_ktime_get_coarse_ns},
     macros::{btf_map, map},
     maps::{Array, DevMap, HashMap, PerCpuArray, PerCpuHashMap, PerfEventByteArray, ProgramArray, RingBuf},
 };
@@ -18,12 +19,14 @@ use bridge_common::{
     neigh::{NEIGHBOURS_MAX, Neighbour, NeighbourKey},
     policy::{MAX_SOURCES, Meter, Policy, Source},
     port::MAX_PORTS,
+    recent::{Pulse, RECENT_PLACES, Recent},
     recipients::{MAX_KINDS, MAX_SETS, Recipients},
     record::{BridgeRecord, PortRecord},
     snoop::{SNOOP_BUDGETS, SNOOP_RING_BYTES, SnoopBudget},
     vlan::{MAX_VLANS, Vlan, VlanCounters},
 };
 
+use crate::atomic;
 use crate::judge::Judged;
 use crate::neigh::Scratch;
 
@@ -58,6 +61,12 @@ pub static CONFIG: Array<Config> = Array::with_max_entries(1, 0);
 /// Preallocated and no LRU: an LRU throws out a live or static station when a guest floods random sources.
 #[map]
 pub static FDB: HashMap<FdbKey, FdbEntry> = HashMap::with_max_entries(DEFAULT_FDB_MAX, 0);
+
+#[map]
+pub static RECENT: Array<Recent> = Array::with_max_entries(RECENT_PLACES, 0);
+
+#[map]
+static PULSE: Array<Pulse> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 #[map]
 pub static COUNTERS: PerCpuArray<PortCounters> = PerCpuArray::with_max_entries(MAX_PORTS, 0);
@@ -216,13 +225,42 @@ static NO_GUARD: Global<u64> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static NET_OFFSETS: Global<NetOffsets> = Global::new(NetOffsets::NONE);
 
-/// The FDB's clock. Coarse: it costs a read where the fine one asks the hardware, and ages are in seconds.
+/// The FDB's clock. Coarse: it costs a read where the fine one asks the hardware, and ages are in seconds. It only moves on with the
+/// kernel's tick, which is a word that costs no call (`do_misc_fixups` puts the load in place of `bpf_jiffies64`), so it is asked once for each.
 #[inline(always)]
 pub fn now() -> u64 {
-    match CLOCK.load() {
-        // SAFETY: a helper without arguments.
-        0 => unsafe { aya_ebpf::helpers::bpf_ktime_get_coarse_ns() },
-        fixed => fixed,
+    let fixed = CLOCK.load();
+    if fixed != 0 {
+        return fixed;
+    }
+    // SAFETY: a helper without arguments.
+    let tick = unsafe { bpf_jiffies64() };
+    let Some(pulse) = PULSE.get_ptr_mut(0) else { return 0 };
+    // SAFETY: aligned words of an array element. Of two CPUs that write, both write the same time, or one a tick more.
+    unsafe {
+        if (&raw const (*pulse).tick).read_volatile() == tick {
+            return (&raw const (*pulse).now).read_volatile();
+        }
+        let now = bpf_ktime_get_coarse_ns();
+        (&raw mut (*pulse).now).write_volatile(now);
+        (&raw mut (*pulse).tick).write_volatile(tick);
+        now
+    }
+}
+
+/// The generation of the FDB: see [`bridge_common::recent`].
+#[inline(always)]
+pub fn generation() -> u64 {
+    // SAFETY: an aligned word of an array element.
+    PULSE.get_ptr(0).map_or(0, |pulse| unsafe { (&raw const (*pulse).generation).read_volatile() })
+}
+
+/// Ends it, after an entry was changed.
+#[inline(always)]
+pub fn end_generation() {
+    if let Some(pulse) = PULSE.get_ptr_mut(0) {
+        // SAFETY: as above.
+        unsafe { atomic::add(&raw mut (*pulse).generation, 1) };
     }
 }
 

@@ -7,14 +7,15 @@ use aya_ebpf::{
     helpers::{bpf_for_each_map_elem, bpf_map_delete_elem},
 };
 use bridge_common::{
-    Fdb, FdbEntry, FdbKey, Port, PortId, Ports, Vlans,
+    Fdb, FdbEntry, FdbKey, Port, PortId, Ports, Stations, Vlans,
     fdb::{Full, RECLAIM_ENOUGH, RECLAIM_INTERVAL},
     vlan::{Membership, PortSet},
 };
 
 use crate::{
     atomic,
-    maps::{FDB, LEARNED, PORTS, RECLAIM, Reclaim, VLANS, now},
+    maps::{FDB, LEARNED, PORTS, RECLAIM, Reclaim, VLANS, end_generation, now},
+    recent::RecentStations,
 };
 
 /// The BPF maps.
@@ -47,25 +48,38 @@ impl Vlans for Tables {
     }
 }
 
-impl Fdb for Tables {
+impl Stations for Tables {
     #[inline(always)]
     fn station(&self, key: &FdbKey) -> Option<FdbEntry> {
-        let entry = FDB.get_ptr(key)?;
         // SAFETY: the element may be freed and reused while we read, so each word is read once: `place` is
         // whole, and `last_seen` of another station can at worst make this one look expired or fresh once.
-        Some(unsafe {
-            FdbEntry {
-                place: (&raw const (*entry).place).read_volatile(),
-                last_seen: (&raw const (*entry).last_seen).read_volatile(),
-            }
-        })
+        FDB.get_ptr(key).map(|entry| unsafe { read(entry) })
     }
+}
 
+/// # Safety
+///
+/// `entry` is an element's, live or free.
+#[inline(always)]
+unsafe fn read(entry: *const FdbEntry) -> FdbEntry {
+    // SAFETY: aligned words.
+    unsafe {
+        FdbEntry {
+            place: (&raw const (*entry).place).read_volatile(),
+            last_seen: (&raw const (*entry).last_seen).read_volatile(),
+        }
+    }
+}
+
+impl Fdb for Tables {
     #[inline(always)]
     fn refresh(&mut self, key: &FdbKey, now: u64) {
+        let recent = RecentStations::now(now);
         if let Some(entry) = FDB.get_ptr_mut(key) {
             // SAFETY: one aligned word of a live element.
             unsafe { (&raw mut (*entry).last_seen).write_volatile(now) };
+            // SAFETY: as above.
+            recent.note(key, &FdbEntry { last_seen: now, ..unsafe { read(entry) } });
         }
     }
 
@@ -101,6 +115,7 @@ fn overwrite(known: *mut FdbEntry, entry: FdbEntry) {
             }
             (&raw mut (*known).last_seen).write_volatile(entry.last_seen);
             (&raw mut (*known).place).write_volatile(entry.place);
+            end_generation();
         }
     }
 }
@@ -108,6 +123,7 @@ fn overwrite(known: *mut FdbEntry, entry: FdbEntry) {
 #[inline(always)]
 fn insert(key: &FdbKey, entry: &FdbEntry, ageing: u64) -> Result<(), Full> {
     const EEXIST: i32 = -17;
+    let recent = RecentStations::now(entry.last_seen);
     // NOEXIST: if another CPU or the controller was faster, its entry stands and the next frame sees it.
     match FDB.insert(key, entry, BPF_NOEXIST as u64) {
         Ok(()) => {}
@@ -115,6 +131,8 @@ fn insert(key: &FdbKey, entry: &FdbEntry, ageing: u64) -> Result<(), Full> {
         Err(_) if reclaim(ageing) => FDB.insert(key, entry, BPF_NOEXIST as u64).map_err(|_| Full)?,
         Err(_) => return Err(Full),
     }
+    // One that expired may have been there.
+    recent.note(key, entry);
     count_station(entry.port(), 1);
     Ok(())
 }

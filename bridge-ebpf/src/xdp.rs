@@ -55,7 +55,7 @@ fn take(ctx: &XdpContext, ingress: PortId, port: &Port) -> Result<u32, SlowReaso
     }
     let frames = Segments::one(length);
     let mut place = MaybeUninit::uninit();
-    let judged = judge_window(ctx, ingress, frames, &mut place);
+    let judged = judge_window(ctx, (ingress, port), frames, &mut place);
     let decision = judged.decision();
     let (action, sight) = match decision.verdict {
         Verdict::Drop(reason, egress) => {
@@ -67,7 +67,7 @@ fn take(ctx: &XdpContext, ingress: PortId, port: &Port) -> Result<u32, SlowReaso
         }
         Verdict::Flood(_) => return Err(flood(ctx, judged)),
         Verdict::Forward(PortId::HOST) => return Err(SlowReason::ToHost),
-        Verdict::Forward(egress) => redirect(ctx, port, egress, judged, decision.retag)?,
+        Verdict::Forward(egress) => redirect(ctx, (port.flags, decision.to), egress, judged, decision.retag)?,
     };
     account::received(ingress, &frames);
     account::received_in(decision.vlan, &frames);
@@ -80,14 +80,16 @@ fn take(ctx: &XdpContext, ingress: PortId, port: &Port) -> Result<u32, SlowReaso
 #[inline(always)]
 fn redirect(
     ctx: &XdpContext,
-    from: &Port,
+    (from, flags): (PortFlags, PortFlags),
     to: PortId,
     judged: &mut Judged,
     retag: Retag,
 ) -> Result<(u32, Sight), SlowReason> {
-    let port = Tables.port(to).filter(|port| port.flags.has(PortFlags::XDP)).ok_or(SlowReason::ToTc)?;
+    if !flags.has(PortFlags::XDP) {
+        return Err(SlowReason::ToTc);
+    }
     if guard_is_on()
-        && from.flags.has(PortFlags::GUARD)
+        && from.has(PortFlags::GUARD)
         && let Some(reason) = SlowReason::from_index(xbr_prove(ctx.ctx))
     {
         return Err(reason);
@@ -100,7 +102,7 @@ fn redirect(
     }
     match DEVICES.redirect(to.index(), 0) {
         Ok(action) => {
-            sent(judged, to, port.flags, retag);
+            sent(judged, to, flags, retag);
             Ok((action, Sight::forwarded(judged.ingress(), to, Path::Xdp)))
         }
         // The slot is empty for the moment between a port's facts and its device: TC knows the way.

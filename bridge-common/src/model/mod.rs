@@ -23,7 +23,7 @@ pub use run::{Action, Arrival, Done, Program, Sent};
 
 use crate::{
     Config, Fdb, FdbEntry, FdbEvent, FdbEventKind, FdbFlags, FdbKey, Mac, Policies, Policy, Port,
-    PortCounters, PortFlags, PortId, Ports, Vlan, Vlans,
+    PortCounters, PortFlags, PortId, Ports, Stations, Vlan, Vlans,
     event::EVENTS_PER_SECOND,
     fdb::{Full, RECLAIM_ENOUGH, RECLAIM_INTERVAL},
     multicast::GroupKey,
@@ -250,11 +250,13 @@ impl Ports for Model {
     }
 }
 
-impl Fdb for Model {
+impl Stations for Model {
     fn station(&self, key: &FdbKey) -> Option<FdbEntry> {
         self.stations.get(key).copied()
     }
+}
 
+impl Fdb for Model {
     fn refresh(&mut self, key: &FdbKey, now: u64) {
         if let Some(entry) = self.stations.get_mut(key) {
             entry.last_seen = now;

@@ -246,7 +246,9 @@ impl Model {
 
     fn decide(&self, question: &Question<'_>, packet: &&[u8]) -> Decision {
         let (src, ingress) = (question.frame.src.mac(), question.ingress);
-        decide(question, self, |guards| inspect(packet, src, ingress, guards, self))
+        decide(question, self.port(ingress).as_ref(), self, self, |guards| {
+            inspect(packet, src, ingress, guards, self)
+        })
     }
 
     fn can_redirect(&self, from: &Port, to: PortId, packet: &&[u8]) -> Result<(), SlowReason> {

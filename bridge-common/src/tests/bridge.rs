@@ -1,8 +1,8 @@
 //! A bridge with one station of each sort, for the tables of cases.
 
 use crate::{
-    Decision, DropReason, FdbEntry, FdbFlags, FdbKey, Frame, Mac, Port, PortFlags, PortId, Question, decide,
-    forward::REFRESH_INTERVAL, frame::Segments, model::Model, policy::Guards, vlan::Tag,
+    Decision, DropReason, FdbEntry, FdbFlags, FdbKey, Frame, Mac, Port, PortFlags, PortId, Ports as _,
+    Question, decide, forward::REFRESH_INTERVAL, frame::Segments, model::Model, policy::Guards, vlan::Tag,
 };
 
 pub const HOST: PortId = PortId::HOST;
@@ -87,7 +87,7 @@ pub fn judge(
     ingress: PortId,
     inspect: impl FnOnce(Guards) -> Option<DropReason>,
 ) -> Decision {
-    decide(&question(model, frame, ingress), model, inspect)
+    decide(&question(model, frame, ingress), model.port(ingress).as_ref(), model, model, inspect)
 }
 
 /// The question that a frame is, now.

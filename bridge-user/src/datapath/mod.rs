@@ -20,6 +20,7 @@ mod pins;
 mod policies;
 mod probes;
 mod programs;
+mod pulse;
 mod slot;
 mod snooped;
 mod tables;

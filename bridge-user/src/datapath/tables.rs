@@ -20,6 +20,7 @@ use super::{
     policies::PolicyMaps,
     probes::ProbeMaps,
     programs::OBJECT,
+    pulse::Generation,
 };
 
 /// A row of the FDB.
@@ -36,6 +37,7 @@ pub struct Tables {
     fdb: HashMap<MapData, FdbKey, FdbEntry>,
     /// The same map again: aya keeps the descriptor of the typed one to itself.
     fdb_data: MapData,
+    generation: Generation,
     ports: Array<MapData, Port>,
     records: Array<MapData, PortRecord>,
     config: Array<MapData, Config>,
@@ -76,6 +78,7 @@ impl Tables {
         Ok(Self {
             fdb: typed(maps::FDB, data(maps::FDB)?)?,
             fdb_data: data(maps::FDB)?,
+            generation: Generation::open(&data(maps::PULSE)?)?,
             ports: typed(maps::PORTS, data(maps::PORTS)?)?,
             records: typed(maps::RECORDS, data(maps::RECORDS)?)?,
             config: typed(maps::CONFIG, data(maps::CONFIG)?)?,
@@ -107,7 +110,10 @@ impl Tables {
     /// Writes the settings.
     pub fn set_config(&mut self, config: Config) -> Result<()> {
         self.floods.outdate()?;
-        self.config.set(0, config, 0).map_err(|error| write_error(maps::CONFIG, error))
+        let outcome = self.config.set(0, config, 0);
+        // A longer ageing time makes an entry young again, but not one that was swept away.
+        self.generation.end();
+        outcome.map_err(|error| write_error(maps::CONFIG, error))
     }
 
     /// What the controller wrote down about the bridge.
@@ -240,15 +246,20 @@ impl Tables {
 
     /// Writes one entry of the FDB.
     pub fn set_station(&mut self, station: &Station) -> Result<()> {
-        self.fdb.insert(station.key, station.entry, 0).map_err(|error| write_error(maps::FDB, error))
+        let outcome = self.fdb.insert(station.key, station.entry, 0);
+        self.generation.end();
+        outcome.map_err(|error| write_error(maps::FDB, error))
     }
 
     /// Writes many entries of the FDB.
     pub fn set_stations(&mut self, stations: &[Station]) -> Result<()> {
         let keys: Vec<_> = stations.iter().map(|station| station.key).collect();
         let entries: Vec<_> = stations.iter().map(|station| station.entry).collect();
-        batch::write(self.fdb_data.fd().as_fd(), &keys, &entries).map_err(|(written, error)| {
-            Error::WriteMap { map: maps::FDB, reason: format!("{error} (after {written} entries)") }
+        let outcome = batch::write(self.fdb_data.fd().as_fd(), &keys, &entries);
+        self.generation.end();
+        outcome.map_err(|(written, error)| Error::WriteMap {
+            map: maps::FDB,
+            reason: format!("{error} (after {written} entries)"),
         })
     }
 
@@ -260,8 +271,9 @@ impl Tables {
 
     /// Deletes entries of the FDB and says which of them, by their places in `keys`, were not there.
     pub(super) fn take_stations(&mut self, keys: &[FdbKey]) -> Result<Vec<usize>> {
-        batch::delete(self.fdb_data.fd().as_fd(), keys)
-            .map_err(|error| Error::WriteMap { map: maps::FDB, reason: error.to_string() })
+        let outcome = batch::delete(self.fdb_data.fd().as_fd(), keys);
+        self.generation.end();
+        outcome.map_err(|error| Error::WriteMap { map: maps::FDB, reason: error.to_string() })
     }
 }
 

@@ -194,7 +194,7 @@ mod tests {
     use super::*;
     use crate::snapshot::tests::sample;
     use bridge_common::{
-        FdbFlags, FdbKey, Mac,
+        FdbFlags, FdbKey, Mac, Ports as _,
         config::ConfigFlags,
         decide,
         frame::Segments,
@@ -231,12 +231,17 @@ mod tests {
         }
     }
 
+    fn decided(facts: &Facts, question: &Question<'_>) -> Explained {
+        let port = facts.port(question.ingress);
+        explain(facts, question, decide(question, port.as_ref(), facts, facts, |_| None))
+    }
+
     fn said(ingress: u16, src: Mac, dst: Mac, length: u32) -> String {
         let facts = facts();
         let frame =
             Frame { dst: dst.address(), src: src.address(), tag: Tag::NONE, frames: Segments::one(length) };
         let question = Question { frame, ingress: PortId(ingress), now: NOW, config: &facts.config };
-        explain(&facts, &question, decide(&question, &facts, |_| None)).text()
+        decided(&facts, &question).text()
     }
 
     #[test]
@@ -299,7 +304,7 @@ mod tests {
         facts.stations.insert(FdbKey { vlan: ANY_VLAN, mac: FIXED }, entry);
         let frame = Frame { dst: dst.address(), src: FIXED.address(), tag, frames: Segments::one(60) };
         let question = Question { frame, ingress: PortId(ingress), now: NOW, config: &facts.config };
-        explain(&facts, &question, decide(&question, &facts, |_| None))
+        decided(&facts, &question)
     }
 
     #[test]
@@ -335,7 +340,7 @@ mod tests {
             let frame =
                 Frame { dst: dst.address(), src: NEW.address(), tag: Tag::NONE, frames: Segments::one(60) };
             let question = Question { frame, ingress: PortId(2), now: NOW, config: &facts.config };
-            explain(facts, &question, decide(&question, facts, |_| None)).text()
+            decided(facts, &question).text()
         };
         let allowed = super::super::Allowed { rules, stations_used: 2, ..Default::default() };
         facts.allowed.insert(PortId(2), allowed);
@@ -362,7 +367,7 @@ mod tests {
         let frame =
             Frame { dst: NEW.address(), src: VM1.address(), tag: Tag::NONE, frames: Segments::one(60) };
         let question = Question { frame, ingress: PortId(2), now: NOW, config: &facts.config };
-        let explained = explain(&facts, &question, decide(&question, &facts, |_| None));
+        let explained = decided(&facts, &question);
         insta::assert_snapshot!(serde_json::to_string(&explained).unwrap(), @r#"{"verdict":"flood","ports":["host","eth0"],"drops":[],"why":"52:54:00:00:00:05 is not known","source":"known at vm1; its time is written","hook":"tc"}"#);
     }
 }

@@ -6,8 +6,8 @@ mod explain;
 use std::collections::BTreeMap;
 
 use bridge_common::{
-    Config, DropReason, Fdb, FdbEntry, FdbKey, Frame, Mac, Policies, Port, PortId, Ports, Question, Vlan,
-    Vlans, decide,
+    Config, DropReason, Fdb, FdbEntry, FdbKey, Frame, Mac, Policies, Port, PortId, Ports, Question, Stations,
+    Vlan, Vlans, decide,
     fdb::Full,
     frame::{HEADER, Segments},
     policy::{Guards, Meter, Source},
@@ -63,11 +63,13 @@ struct Allowed {
     stations_used: u64,
 }
 
-impl Fdb for Facts {
+impl Stations for Facts {
     fn station(&self, key: &FdbKey) -> Option<FdbEntry> {
         self.stations.get(key).copied()
     }
+}
 
+impl Fdb for Facts {
     fn refresh(&mut self, key: &FdbKey, now: u64) {
         if let Some(entry) = self.stations.get_mut(key) {
             entry.last_seen = now;
@@ -189,7 +191,7 @@ pub fn run(common: &Common, args: &TraceArgs) -> Result<()> {
         let own = !guards.has(Guards::MACS) || facts.allows(&Source::mac(ingress, frame.src.mac()));
         (!own).then_some(DropReason::MacGuard)
     };
-    let decision = decide(&question, &facts, inspect);
+    let decision = decide(&question, facts.port(ingress).as_ref(), &facts, &facts, inspect);
     let explained = explain(&facts, &question, decision);
     output::print(&if common.json { output::json(&explained)? } else { explained.text() })
 }

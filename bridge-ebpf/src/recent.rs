@@ -1,0 +1,75 @@
+//! The table in front of the FDB: see [`bridge_common::recent`].
+
+use bridge_common::{
+    FdbEntry, FdbKey, Stations,
+    recent::{Recent, place_of},
+};
+
+use crate::{
+    maps::{RECENT, generation},
+    tables::Tables,
+};
+
+/// The stations, as of one moment.
+#[derive(Clone, Copy)]
+pub struct RecentStations {
+    generation: u64,
+    now: u64,
+}
+
+impl RecentStations {
+    /// Of the generation that is now. To be made before the FDB is read or written.
+    #[inline(always)]
+    pub fn now(now: u64) -> Self {
+        Self { generation: generation(), now }
+    }
+
+    /// Notes what the FDB has, or had when this was made.
+    #[inline(always)]
+    pub fn note(&self, key: &FdbKey, entry: &FdbEntry) {
+        if let Some(row) = RECENT.get_ptr_mut(place_of(key)) {
+            write(row, &Recent::new(key, entry, self.generation, self.now));
+        }
+    }
+}
+
+impl Stations for RecentStations {
+    #[inline(always)]
+    fn station(&self, key: &FdbKey) -> Option<FdbEntry> {
+        let Some(place) = RECENT.get_ptr_mut(place_of(key)) else { return Tables.station(key) };
+        let row = read(place);
+        if let Some(entry) = row.entry(key, self.generation) {
+            return Some(entry);
+        }
+        let entry = Tables.station(key)?;
+        if row.is_free(self.generation, self.now) {
+            write(place, &Recent::new(key, &entry, self.generation, self.now));
+        }
+        Some(entry)
+    }
+}
+
+/// Word by word: other CPUs may be writing it.
+#[inline(always)]
+fn read(row: *const Recent) -> Recent {
+    // SAFETY: aligned words of an array element.
+    unsafe {
+        Recent {
+            check: (&raw const (*row).check).read_volatile(),
+            place: (&raw const (*row).place).read_volatile(),
+            last_seen: (&raw const (*row).last_seen).read_volatile(),
+            stamp: (&raw const (*row).stamp).read_volatile(),
+        }
+    }
+}
+
+#[inline(always)]
+fn write(row: *mut Recent, new: &Recent) {
+    // SAFETY: as above.
+    unsafe {
+        (&raw mut (*row).check).write_volatile(new.check);
+        (&raw mut (*row).place).write_volatile(new.place);
+        (&raw mut (*row).last_seen).write_volatile(new.last_seen);
+        (&raw mut (*row).stamp).write_volatile(new.stamp);
+    }
+}
