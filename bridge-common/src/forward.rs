@@ -189,15 +189,21 @@ fn destination<T: Tables>(
     } else if frame.dst.is(config.uplink) {
         PortId::HOST
     } else {
-        match stations.station(&frame.destination(decision.vlan)) {
-            // To its own sender, which this very frame tells to be here.
-            _ if frame.dst.is(frame.src) && decision.tells_where() => *ingress,
-            Some(entry) if !entry.is_expired(*now, config.ageing) => entry.port(),
-            _ => {
-                decision.spread = Spread::Unknown;
-                return flood(question, decision, tables);
-            }
+        // Written where there is none as well: see [`Lesson`].
+        let mut to = FdbEntry { place: 0, last_seen: 0 };
+        let mut known = false;
+        if let Some(entry) = stations.station(&frame.destination(decision.vlan)) {
+            (known, to) = (!entry.is_expired(*now, config.ageing), entry);
         }
+        // To its own sender, which this very frame tells to be here.
+        if frame.dst.is(frame.src) && decision.tells_where() {
+            (known, to) = (true, FdbEntry::new(*ingress, FdbFlags(0), 0));
+        }
+        if !known {
+            decision.spread = Spread::Unknown;
+            return flood(question, decision, tables);
+        }
+        to.port()
     };
     decision.verdict = match leave(question, decision, egress, tables) {
         Ok((port, retag)) => {

@@ -165,11 +165,38 @@ pub struct Policy {
     pub stopped: u32,
     /// By [`Meter`].
     pub rates: [Rate; Meter::COUNT],
+    /// One of the MAC addresses that it may use, as [`crate::Address`]'s word with bit 0 set; 0 for none. Most ports have one, and need no hash.
+    pub first_mac: u64,
+    /// One of the IPv4 addresses, in the order of the wire, with bit 32 set; 0 for none.
+    pub first_v4: u64,
 }
 
-const _: () = assert!(size_of::<Policy>() == 16 + 32 * Meter::COUNT);
+const _: () = assert!(size_of::<Policy>() == 32 + 32 * Meter::COUNT);
 
 impl Policy {
+    /// With the first of each kind of these addresses.
+    pub fn with_first<'a>(mut self, sources: impl IntoIterator<Item = &'a Source>) -> Self {
+        (self.first_mac, self.first_v4) = (0, 0);
+        for source in sources {
+            match source.kind {
+                Source::MAC if self.first_mac == 0 => self.first_mac = source.mac_word(),
+                Source::V4 if self.first_v4 == 0 => self.first_v4 = source.v4_word(),
+                _ => {}
+            }
+        }
+        self
+    }
+
+    /// Whether it is one of those.
+    #[inline(always)]
+    pub const fn is_first(&self, source: &Source) -> bool {
+        match source.kind {
+            Source::MAC => self.first_mac == source.mac_word(),
+            Source::V4 => self.first_v4 == source.v4_word(),
+            _ => false,
+        }
+    }
+
     /// The same, with the bits of the port's word that say where there is something to ask.
     pub fn settled(mut self) -> Self {
         let [broadcast, multicast, unknown, rate_in, rate_out] = self.rates.each_ref().map(Rate::is_limit);
@@ -210,6 +237,21 @@ pub struct Source {
 const _: () = assert!(size_of::<Source>() == 20);
 
 impl Source {
+    const MAC: u16 = SourceKind::Mac as u16;
+    const V4: u16 = SourceKind::V4 as u16;
+
+    #[inline(always)]
+    const fn mac_word(&self) -> u64 {
+        let [a, b, c, d, e, f, ..] = self.address;
+        Mac([a, b, c, d, e, f]).address().word() | 1
+    }
+
+    #[inline(always)]
+    const fn v4_word(&self) -> u64 {
+        let [a, b, c, d, ..] = self.address;
+        1 << 32 | u32::from_ne_bytes([a, b, c, d]) as u64
+    }
+
     /// A MAC address of a port.
     #[inline(always)]
     pub const fn mac(port: PortId, mac: Mac) -> Self {
@@ -274,6 +316,21 @@ mod tests {
         // After a long silence it is full, and no fuller.
         assert!(rate.after(level, now + 60 * SECOND, 50).is_some());
         assert_eq!(rate.after(level, now + 60 * SECOND, 51), None);
+    }
+
+    #[test]
+    fn the_first_address_of_a_kind_is_known_without_the_others() {
+        let port = PortId(2);
+        let macs = [1, 2].map(|last| Source::mac(port, Mac([2, 0, 0, 0, 0, last])));
+        let v4 = [1, 2].map(|last| Source::v4(port, [192, 0, 2, last]));
+        let v6 = Source::v6(port, [0xfe; 16]);
+        let policy = Policy::default().with_first([&macs[0], &v6, &v4[0], &macs[1], &v4[1]]);
+        assert!(policy.is_first(&macs[0]) && policy.is_first(&v4[0]));
+        assert!(![macs[1], v4[1], v6].iter().any(|source| policy.is_first(source)));
+        // Where there is none, no address is, and 0.0.0.0 least of all.
+        let nobody = Policy::default().with_first([&v6]);
+        assert!(![macs[0], v4[0], v6, Source::v4(port, [0; 4])].iter().any(|source| nobody.is_first(source)));
+        assert_eq!(policy.with_first([]), Policy::default());
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub fn dropped(port: PortId, reason: DropReason, frames: &Segments) {
 
 #[inline(always)]
 fn vlan_counters(vlan: u16) -> Option<&'static mut VlanCounters> {
-    // SAFETY: as above. VLANs without members have no element.
+    // SAFETY: as above.
     VLAN_COUNTERS.get_ptr_mut(vlan as u32).map(|counters| unsafe { &mut *counters })
 }
 

@@ -21,7 +21,7 @@ use bridge_common::{
 
 use crate::{
     account, looking,
-    maps::{CONFIG, now},
+    maps::{CONFIG, moment},
     packet::{Buffer, Window},
     recent::RecentStations,
     tables::Tables,
@@ -249,7 +249,8 @@ fn judge<'a>(
     const { assert!(size_of::<Judged>().is_multiple_of(8)) };
     // SAFETY: plain numbers, of which `write` writes every one.
     let judged = unsafe { place.assume_init_mut() };
-    let now = now();
+    let moment = moment();
+    let now = moment.now;
     // The verifier wants to see it asked; an array has its first element.
     let frame = CONFIG
         .get(0)
@@ -257,7 +258,7 @@ fn judge<'a>(
     match frame {
         Some((config, frame)) => {
             let question = Question { frame, ingress, now, config };
-            let stations = RecentStations::now(now);
+            let stations = RecentStations(moment);
             let decision = decide(&question, port, &stations, &Tables, |guards| look(&frame, guards));
             judged.write(&frame, ingress, now, &decision);
         }

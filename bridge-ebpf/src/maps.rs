@@ -6,7 +6,7 @@ use aya_ebpf::{
     btf_maps::{ArrayOfMaps, DevMap as InnerDevMap},
     helpers::{bpf_jiffies64, bpf_ktime_get_coarse_ns},
     macros::{btf_map, map},
-    maps::{Array, DevMap, HashMap, PerCpuArray, PerCpuHashMap, PerfEventByteArray, ProgramArray, RingBuf},
+    maps::{Array, DevMap, HashMap, PerCpuArray, PerfEventByteArray, ProgramArray, RingBuf},
 };
 use bridge_common::{
     Config, FdbEntry, FdbKey, Port, PortCounters, PortId,
@@ -118,10 +118,9 @@ pub static UNSEEN: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 pub static VLANS: Array<Vlan> = Array::with_max_entries(MAX_VLANS, 0);
 
-/// Most bridges have few VLANs or none, and machines many CPUs: elements are made by the controller, with the VLAN.
+/// 128 KiB for each CPU, where a hash would be asked twice for each frame.
 #[map]
-pub static VLAN_COUNTERS: PerCpuHashMap<u32, VlanCounters> =
-    PerCpuHashMap::with_max_entries(MAX_VLANS, BPF_F_NO_PREALLOC);
+pub static VLAN_COUNTERS: PerCpuArray<VlanCounters> = PerCpuArray::with_max_entries(MAX_VLANS, 0);
 
 #[map]
 pub static POLICIES: Array<Policy> = Array::with_max_entries(MAX_PORTS, 0);
@@ -225,34 +224,41 @@ static NO_GUARD: Global<u64> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static NET_OFFSETS: Global<NetOffsets> = Global::new(NetOffsets::NONE);
 
+/// The moment of a frame.
+#[derive(Clone, Copy)]
+pub struct Moment {
+    /// In nanoseconds of the FDB's clock.
+    pub now: u64,
+    /// The generation of the FDB: see [`bridge_common::recent`].
+    pub generation: u64,
+}
+
 /// The FDB's clock. Coarse: it costs a read where the fine one asks the hardware, and ages are in seconds. It only moves on with the
 /// kernel's tick, which is a word that costs no call (`do_misc_fixups` puts the load in place of `bpf_jiffies64`), so it is asked once for each.
 #[inline(always)]
-pub fn now() -> u64 {
-    let fixed = CLOCK.load();
-    if fixed != 0 {
-        return fixed;
-    }
-    // SAFETY: a helper without arguments.
-    let tick = unsafe { bpf_jiffies64() };
-    let Some(pulse) = PULSE.get_ptr_mut(0) else { return 0 };
+pub fn moment() -> Moment {
+    let Some(pulse) = PULSE.get_ptr_mut(0) else { return Moment { now: 0, generation: 0 } };
     // SAFETY: aligned words of an array element. Of two CPUs that write, both write the same time, or one a tick more.
     unsafe {
+        let generation = (&raw const (*pulse).generation).read_volatile();
+        let (fixed, tick) = (CLOCK.load(), bpf_jiffies64());
+        if fixed != 0 {
+            return Moment { now: fixed, generation };
+        }
         if (&raw const (*pulse).tick).read_volatile() == tick {
-            return (&raw const (*pulse).now).read_volatile();
+            return Moment { now: (&raw const (*pulse).now).read_volatile(), generation };
         }
         let now = bpf_ktime_get_coarse_ns();
         (&raw mut (*pulse).now).write_volatile(now);
         (&raw mut (*pulse).tick).write_volatile(tick);
-        now
+        Moment { now, generation }
     }
 }
 
-/// The generation of the FDB: see [`bridge_common::recent`].
+/// Its time alone.
 #[inline(always)]
-pub fn generation() -> u64 {
-    // SAFETY: an aligned word of an array element.
-    PULSE.get_ptr(0).map_or(0, |pulse| unsafe { (&raw const (*pulse).generation).read_volatile() })
+pub fn now() -> u64 {
+    moment().now
 }
 
 /// Ends it, after an entry was changed.

@@ -33,7 +33,8 @@ impl Policies for Tables {
 
     #[inline(always)]
     fn allows(&self, source: &Source) -> bool {
-        SOURCES.get_ptr(source).is_some()
+        let port = PortId(source.port);
+        policy(port).is_some_and(|policy| policy.is_first(source)) || SOURCES.get_ptr(source).is_some()
     }
 
     #[inline(always)]

@@ -6,29 +6,26 @@ use bridge_common::{
 };
 
 use crate::{
-    maps::{RECENT, generation},
+    maps::{Moment, RECENT, moment},
     tables::Tables,
 };
 
-/// The stations, as of one moment.
+/// The stations, as of a moment before the FDB is read or written.
 #[derive(Clone, Copy)]
-pub struct RecentStations {
-    generation: u64,
-    now: u64,
-}
+pub struct RecentStations(pub Moment);
 
 impl RecentStations {
-    /// Of the generation that is now. To be made before the FDB is read or written.
+    /// Of now.
     #[inline(always)]
-    pub fn now(now: u64) -> Self {
-        Self { generation: generation(), now }
+    pub fn now() -> Self {
+        Self(moment())
     }
 
     /// Notes what the FDB has, or had when this was made.
     #[inline(always)]
     pub fn note(&self, key: &FdbKey, entry: &FdbEntry) {
         if let Some(row) = RECENT.get_ptr_mut(place_of(key)) {
-            write(row, &Recent::new(key, entry, self.generation, self.now));
+            write(row, &Recent::new(key, entry, self.0.generation, self.0.now));
         }
     }
 }
@@ -38,12 +35,12 @@ impl Stations for RecentStations {
     fn station(&self, key: &FdbKey) -> Option<FdbEntry> {
         let Some(place) = RECENT.get_ptr_mut(place_of(key)) else { return Tables.station(key) };
         let row = read(place);
-        if let Some(entry) = row.entry(key, self.generation) {
+        if let Some(entry) = row.entry(key, self.0.generation) {
             return Some(entry);
         }
         let entry = Tables.station(key)?;
-        if row.is_free(self.generation, self.now) {
-            write(place, &Recent::new(key, &entry, self.generation, self.now));
+        if row.is_free(self.0.generation, self.0.now) {
+            write(place, &Recent::new(key, &entry, self.0.generation, self.0.now));
         }
         Some(entry)
     }

@@ -74,7 +74,7 @@ unsafe fn read(entry: *const FdbEntry) -> FdbEntry {
 impl Fdb for Tables {
     #[inline(always)]
     fn refresh(&mut self, key: &FdbKey, now: u64) {
-        let recent = RecentStations::now(now);
+        let recent = RecentStations::now();
         if let Some(entry) = FDB.get_ptr_mut(key) {
             // SAFETY: one aligned word of a live element.
             unsafe { (&raw mut (*entry).last_seen).write_volatile(now) };
@@ -123,7 +123,7 @@ fn overwrite(known: *mut FdbEntry, entry: FdbEntry) {
 #[inline(always)]
 fn insert(key: &FdbKey, entry: &FdbEntry, ageing: u64) -> Result<(), Full> {
     const EEXIST: i32 = -17;
-    let recent = RecentStations::now(entry.last_seen);
+    let recent = RecentStations::now();
     // NOEXIST: if another CPU or the controller was faster, its entry stands and the next frame sees it.
     match FDB.insert(key, entry, BPF_NOEXIST as u64) {
         Ok(()) => {}

@@ -75,7 +75,7 @@ impl Details {
     /// Those of a port.
     pub fn of(row: &PortRow) -> Self {
         let groups = &row.rules.groups;
-        let Policy { flags, guards, stations_max, stopped, rates } = row.rules.policy;
+        let Policy { flags, guards, stations_max, stopped, rates, .. } = row.rules.policy;
         let rate = |meter: Meter| Some(rates[meter as usize]).filter(Rate::is_limit);
         let frames = |meter| rate(meter).map(|rate| rate.per_second);
         let limit = |meter| rate(meter).map(|rate| Limit { rate: rate.per_second, burst: rate.burst });

@@ -2,8 +2,7 @@
 
 use aya::{
     Pod,
-    maps::{Array, HashMap, Map, MapData, MapError, PerCpuHashMap, PerCpuValues, RingBuf},
-    util::nr_cpus,
+    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf},
 };
 use bridge_common::{
     FdbEvent, Policy, PortId, Vlan, maps,
@@ -16,6 +15,7 @@ use super::{
     PinDir,
     error::{Error, Result, words},
     events,
+    vlans::zeroes,
 };
 
 /// What surrounds a test run.
@@ -24,7 +24,7 @@ pub struct Bench {
     budgets: Array<MapData, Words<3>>,
     reclaim: Array<MapData, Words<3>>,
     vlans: Array<MapData, Vlan>,
-    vlan_counters: PerCpuHashMap<MapData, u32, VlanCounters>,
+    vlan_counters: PerCpuArray<MapData, VlanCounters>,
     policies: Array<MapData, Policy>,
     sources: HashMap<MapData, Source, u32>,
     meters: Array<MapData, Words<{ Meter::COUNT }>>,
@@ -78,20 +78,10 @@ impl Bench {
         self.vlans.set(vid.into(), vlan, 0).map_err(failed(maps::VLANS))?;
         let vid = u32::from(vid);
         if vlan.members.is_empty() {
-            return match self.vlan_counters.remove(&vid) {
-                Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
-                Err(MapError::SyscallError(error))
-                    if error.io_error.kind() == std::io::ErrorKind::NotFound =>
-                {
-                    Ok(())
-                }
-                Err(error) => Err(failed(maps::VLAN_COUNTERS)(error)),
-            };
+            let none = zeroes().map_err(|reason| Error::WriteMap { map: maps::VLAN_COUNTERS, reason })?;
+            self.vlan_counters.set(vid, none, 0).map_err(failed(maps::VLAN_COUNTERS))?;
         }
-        if self.vlan_counters.get(&vid, 0).is_ok() {
-            return Ok(());
-        }
-        self.vlan_counters.insert(vid, none()?, 0).map_err(failed(maps::VLAN_COUNTERS))
+        Ok(())
     }
 
     /// What was counted in a VLAN, all CPUs together.
@@ -145,12 +135,6 @@ impl Bench {
         let forgotten = self.forgotten.get(&id.index(), 0).map_err(read(maps::FORGOTTEN))?;
         Ok(learned.wrapping_sub(forgotten) as i64)
     }
-}
-
-fn none() -> Result<PerCpuValues<VlanCounters>> {
-    let wrong = |reason: String| Error::WriteMap { map: maps::VLAN_COUNTERS, reason };
-    let cpus = nr_cpus().map_err(|(_, error)| wrong(error.to_string()))?;
-    PerCpuValues::try_from(vec![VlanCounters::default(); cpus]).map_err(|error| wrong(error.to_string()))
 }
 
 fn failed(map: &'static str) -> impl Fn(MapError) -> Error {

@@ -72,7 +72,8 @@ impl Tables {
     /// What is allowed to a port, without the addresses.
     pub fn policy(&self, id: PortId) -> Result<Policy> {
         let maps = &self.policy_maps;
-        maps.policies.get(&id.index(), 0).map_err(|error| read_error(POLICIES, error))
+        let policy = maps.policies.get(&id.index(), 0).map_err(|error| read_error(POLICIES, error))?;
+        Ok(policy.with_first([]))
     }
 
     /// Every address that some port may use.
@@ -117,7 +118,7 @@ impl Tables {
             self.set_port(id, Port { flags: word(device.flags, &policy), ..device })?;
         }
         self.empty_buckets(id, &before.policy, &rules.policy)?;
-        self.write_policy(id, rules.policy)?;
+        self.write_policy(id, rules.policy.with_first(&rules.sources))?;
         self.empty_buckets(id, &before.policy, &rules.policy)?;
         if let Some(device) = device {
             self.set_facts(id, device)?;
@@ -130,7 +131,8 @@ impl Tables {
 
     /// Writes a port's policy, without the addresses, and then its word.
     pub fn set_policy(&mut self, id: PortId, policy: Policy) -> Result<()> {
-        self.write_policy(id, policy.settled())?;
+        let sources = self.rules(id)?.sources;
+        self.write_policy(id, policy.settled().with_first(&sources))?;
         let port = self.port(id)?;
         self.set_facts(id, port)
     }

@@ -3,7 +3,7 @@
 use std::{os::fd::AsFd as _, path::PathBuf};
 
 use aya::{
-    maps::{Array, Map, MapData, MapError, PerCpuHashMap, PerCpuValues},
+    maps::{Array, Map, MapData, MapError, PerCpuArray, PerCpuValues},
     util::nr_cpus,
 };
 use bridge_common::{
@@ -22,7 +22,7 @@ pub struct VlanTables {
     vlans: Array<MapData, Vlan>,
     /// The same map again: aya keeps the descriptor of the typed one to itself.
     vlans_data: MapData,
-    counters: PerCpuHashMap<MapData, u32, VlanCounters>,
+    counters: PerCpuArray<MapData, VlanCounters>,
 }
 
 impl VlanTables {
@@ -49,8 +49,8 @@ impl VlanTables {
     pub fn set_part(&mut self, vid: u16, id: PortId, part: Membership) -> Result<()> {
         let (old, key) = (self.get(vid)?, u32::from(vid));
         let new = old.with(id, part);
-        if !new.members.is_empty() {
-            self.count(key)?;
+        if old.members.is_empty() {
+            self.clear_counters(key)?;
         }
         // The programs read `members` first, and `untagged` of members only; the kernel copies both words in no order that it
         // promises. So one word at a time: how frames leave is settled before a port comes in, and after it has gone.
@@ -62,7 +62,7 @@ impl VlanTables {
         for vlan in [first, last] {
             self.vlans.set(key, vlan, 0).map_err(|error| write_error(VLANS, &error))?;
         }
-        if new.members.is_empty() { self.count_no_more(key) } else { Ok(()) }
+        if new.members.is_empty() { self.clear_counters(key) } else { Ok(()) }
     }
 
     /// Takes a port out of every VLAN.
@@ -78,37 +78,23 @@ impl VlanTables {
     /// What was counted for a VLAN, all CPUs together; zeroes for one without members.
     pub fn counters(&self, vid: u16) -> Result<VlanCounters> {
         let mut sum = VlanCounters::default();
-        match self.counters.get(&u32::from(vid), 0) {
-            Ok(shares) => shares.iter().for_each(|share| sum.add(share)),
-            Err(MapError::KeyNotFound) => {}
-            Err(error) => return Err(read_error(VLAN_COUNTERS, &error)),
-        }
+        let shares =
+            self.counters.get(&u32::from(vid), 0).map_err(|error| read_error(VLAN_COUNTERS, &error))?;
+        shares.iter().for_each(|share| sum.add(share));
         Ok(sum)
     }
 
-    /// Makes what a VLAN is counted in, if it is not there.
-    fn count(&mut self, key: u32) -> Result<()> {
-        match self.counters.get(&key, 0) {
-            Ok(_) => return Ok(()),
-            Err(MapError::KeyNotFound) => {}
-            Err(error) => return Err(read_error(VLAN_COUNTERS, &error)),
-        }
-        let failed = |reason| Error::WriteMap { map: VLAN_COUNTERS, reason };
-        let cpus = nr_cpus().map_err(|(what, error)| failed(format!("{what}: {error}")))?;
-        let shares = PerCpuValues::try_from(vec![VlanCounters::default(); cpus])
-            .map_err(|error| failed(error.to_string()))?;
-        self.counters.insert(key, shares, 0).map_err(|error| write_error(VLAN_COUNTERS, &error))
+    /// What was counted for a VLAN that is no more is not the next one's.
+    fn clear_counters(&mut self, vid: u32) -> Result<()> {
+        let shares = zeroes().map_err(|reason| Error::WriteMap { map: VLAN_COUNTERS, reason })?;
+        self.counters.set(vid, shares, 0).map_err(|error| write_error(VLAN_COUNTERS, &error))
     }
+}
 
-    fn count_no_more(&mut self, key: u32) -> Result<()> {
-        match self.counters.remove(&key) {
-            Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
-            Err(MapError::SyscallError(error)) if error.io_error.kind() == std::io::ErrorKind::NotFound => {
-                Ok(())
-            }
-            Err(error) => Err(write_error(VLAN_COUNTERS, &error)),
-        }
-    }
+/// Nothing counted, on any CPU.
+pub(super) fn zeroes() -> std::result::Result<PerCpuValues<VlanCounters>, String> {
+    let cpus = nr_cpus().map_err(|(what, error)| format!("{what}: {error}"))?;
+    PerCpuValues::try_from(vec![VlanCounters::default(); cpus]).map_err(|error| error.to_string())
 }
 
 /// Every VLAN of a map that has members, in order.
