@@ -26,6 +26,35 @@ pub trait Packet {
             kind: u16::from_be_bytes([k0, k1]),
         })
     }
+
+    /// The IPv4 header right behind that, if there is one without options, and four bytes more.
+    #[inline(always)]
+    fn ipv4(&self) -> Option<Ipv4> {
+        let bytes: [u8; 26] = self.load(12)?;
+        let [8, 0, 0x45, _, _, _, _, _, f0, f1, _, next, _, _, a, b, c, d, _, _, _, _, rest @ ..] = bytes
+        else {
+            return None;
+        };
+        Some(Ipv4 {
+            fragment: u16::from_be_bytes([f0, f1]),
+            next,
+            source: u32::from_ne_bytes([a, b, c, d]),
+            rest: u32::from_be_bytes(rest),
+        })
+    }
+}
+
+/// What of an IPv4 packet says where it is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ipv4 {
+    /// Flags and offset.
+    pub fragment: u16,
+    /// The protocol's number.
+    pub next: u8,
+    /// The address, in the order of the wire.
+    pub source: u32,
+    /// What comes behind: of UDP, the source port in the upper half, and the destination's.
+    pub rest: u32,
 }
 
 impl Packet for &[u8] {

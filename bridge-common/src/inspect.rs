@@ -3,7 +3,7 @@
 //! What cannot be read is refused: a header that this code does not understand may be one that a victim's stack does.
 
 use crate::{
-    DropReason, Mac, Packet, PortId,
+    Address, DropReason, Mac, Packet, PortId,
     frame::{ether, protocol},
     policy::{Guards, Policies, Source},
 };
@@ -35,18 +35,23 @@ const UNKNOWN: u32 = 257;
 #[inline(always)]
 pub fn inspect<T: Policies>(
     packet: &impl Packet,
-    src: Mac,
+    src: Address,
     ingress: PortId,
     guards: Guards,
     tables: &T,
 ) -> Option<DropReason> {
-    if guards.has(Guards::MACS) && !tables.allows(&Source::mac(ingress, src)) {
+    if guards.has(Guards::MACS) && !tables.allows_mac(ingress, src) {
         return Some(DropReason::MacGuard);
     }
     if guards.0 & (Guards::ADDRESSES.0 | Guards::NO_DHCP_SERVER.0 | Guards::NO_RA.0) == 0 {
         return None;
     }
     let look = Look { packet, src, ingress, guards, tables };
+    // Most frames are of this kind, and are looked into at one go.
+    if let Some(ipv4) = packet.ipv4() {
+        let ports = || ((ipv4.rest >> 16) as u16, ipv4.rest as u16);
+        return look.ipv4_from(ipv4.source, ipv4.next, ipv4.fragment & 0x1fff == 0, ports).err();
+    }
     let Some((kind, at)) = ether::network(packet) else { return Some(DropReason::IpGuard) };
     let outcome = match kind {
         ether::IPV4 => look.ipv4(at),
@@ -65,7 +70,7 @@ pub fn inspect<T: Policies>(
 
 struct Look<'a, P, T> {
     packet: &'a P,
-    src: Mac,
+    src: Address,
     ingress: PortId,
     guards: Guards,
     tables: &'a T,
@@ -91,21 +96,32 @@ impl<P: Packet, T: Policies> Look<'_, P, T> {
         let Some([version, _, _, _, _, _, f0, f1, _, next, _, _, a, b, c, d]) = self.packet.load(at) else {
             return Err(DropReason::IpGuard);
         };
-        let source = [a, b, c, d];
         if version >> 4 != 4 || version & 0xf < 5 {
             return Err(DropReason::IpGuard);
         }
         let is_first = f0 & 0x1f == 0 && f1 == 0;
+        let ports = || self.ports(at + (version as u32 & 0xf) * 4);
+        self.ipv4_from(u32::from_ne_bytes([a, b, c, d]), next, is_first, ports)
+    }
+
+    #[inline(always)]
+    fn ipv4_from(
+        &self,
+        source: u32,
+        next: u8,
+        is_first: bool,
+        ports: impl FnOnce() -> (u16, u16),
+    ) -> Result<(), DropReason> {
         let udp = next == protocol::UDP && is_first;
-        let (from, to) = if udp { self.ports(at + (version as u32 & 0xf) * 4) } else { (0, 0) };
+        let (from, to) = if udp { ports() } else { (0, 0) };
         if udp && from == DHCP_SERVER && self.guards.has(Guards::NO_DHCP_SERVER) {
             return Err(DropReason::DhcpServer);
         }
-        if !self.addresses() || self.tables.allows(&Source::v4(self.ingress, source)) {
+        if !self.addresses() || self.tables.allows_v4(self.ingress, source) {
             return Ok(());
         }
         // Who asks for an address has none.
-        let asks = source == [0; 4] && (from, to) == (DHCP_CLIENT, DHCP_SERVER);
+        let asks = source == 0 && (from, to) == (DHCP_CLIENT, DHCP_SERVER);
         if asks { Ok(()) } else { Err(DropReason::IpGuard) }
     }
 
@@ -117,17 +133,17 @@ impl<P: Packet, T: Policies> Look<'_, P, T> {
         let Some([0, 1, 8, 0, 6, 4, _, _, h0, h1, h2, h3, h4, h5, a, b, c, d]) = self.packet.load(at) else {
             return Err(DropReason::ArpGuard);
         };
-        let (hardware, source) = ([h0, h1, h2, h3, h4, h5], [a, b, c, d]);
+        let (hardware, source) = ([h0, h1, h2, h3, h4, h5], u32::from_ne_bytes([a, b, c, d]));
         // Zero asks whether anybody has an address (RFC 5227).
-        let own = source == [0; 4] || self.tables.allows(&Source::v4(self.ingress, source));
-        if Mac(hardware) == self.src && own { Ok(()) } else { Err(DropReason::ArpGuard) }
+        let own = source == 0 || self.tables.allows_v4(self.ingress, source);
+        if Mac(hardware) == self.src.mac() && own { Ok(()) } else { Err(DropReason::ArpGuard) }
     }
 
     /// Whether the port may use an IPv6 address. The link-local address that follows from the sender's MAC address is
     /// always its own; other ones have to be listed.
     #[inline(always)]
     fn own_v6(&self, address: [u8; 16]) -> bool {
-        let [a, b, c, d, e, f] = self.src.0;
+        let [a, b, c, d, e, f] = self.src.mac().0;
         let link_local = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f];
         address == link_local || self.tables.allows(&Source::v6(self.ingress, address))
     }
@@ -215,7 +231,7 @@ impl<P: Packet, T: Policies> Look<'_, P, T> {
             let Some([kind, size]) = self.packet.load(at) else { return Ok(()) };
             if kind == 1 || kind == 2 {
                 match self.packet.load(at + 2) {
-                    Some(address) if Mac(address) == self.src => {}
+                    Some(address) if Mac(address) == self.src.mac() => {}
                     _ => return Err(DropReason::NdGuard),
                 }
             }

@@ -2,7 +2,7 @@
 //!
 //! The programs ask for any of it only where the port's word ([`crate::PortFlags`]) says that there is something to ask.
 
-use crate::{Mac, PortFlags, PortId};
+use crate::{Address, Mac, PortFlags, PortId};
 
 /// What is checked of each frame that a port brings in, as bits.
 #[repr(transparent)]
@@ -178,9 +178,14 @@ impl Policy {
     pub fn with_first<'a>(mut self, sources: impl IntoIterator<Item = &'a Source>) -> Self {
         (self.first_mac, self.first_v4) = (0, 0);
         for source in sources {
+            let [a, b, c, d, e, f, ..] = source.address;
             match source.kind {
-                Source::MAC if self.first_mac == 0 => self.first_mac = source.mac_word(),
-                Source::V4 if self.first_v4 == 0 => self.first_v4 = source.v4_word(),
+                Source::MAC if self.first_mac == 0 => {
+                    self.first_mac = Mac([a, b, c, d, e, f]).address().word() | 1
+                }
+                Source::V4 if self.first_v4 == 0 => {
+                    self.first_v4 = 1 << 32 | u64::from(u32::from_ne_bytes([a, b, c, d]));
+                }
                 _ => {}
             }
         }
@@ -189,12 +194,14 @@ impl Policy {
 
     /// Whether it is one of those.
     #[inline(always)]
-    pub const fn is_first(&self, source: &Source) -> bool {
-        match source.kind {
-            Source::MAC => self.first_mac == source.mac_word(),
-            Source::V4 => self.first_v4 == source.v4_word(),
-            _ => false,
-        }
+    pub const fn is_first_mac(&self, mac: Address) -> bool {
+        self.first_mac == mac.word() | 1
+    }
+
+    /// Whether it is one of those, in the order of the wire.
+    #[inline(always)]
+    pub const fn is_first_v4(&self, address: u32) -> bool {
+        self.first_v4 == 1 << 32 | address as u64
     }
 
     /// The same, with the bits of the port's word that say where there is something to ask.
@@ -240,18 +247,6 @@ impl Source {
     const MAC: u16 = SourceKind::Mac as u16;
     const V4: u16 = SourceKind::V4 as u16;
 
-    #[inline(always)]
-    const fn mac_word(&self) -> u64 {
-        let [a, b, c, d, e, f, ..] = self.address;
-        Mac([a, b, c, d, e, f]).address().word() | 1
-    }
-
-    #[inline(always)]
-    const fn v4_word(&self) -> u64 {
-        let [a, b, c, d, ..] = self.address;
-        1 << 32 | u32::from_ne_bytes([a, b, c, d]) as u64
-    }
-
     /// A MAC address of a port.
     #[inline(always)]
     pub const fn mac(port: PortId, mac: Mac) -> Self {
@@ -284,6 +279,18 @@ pub trait Policies {
 
     /// Whether a port may use an address.
     fn allows(&self, source: &Source) -> bool;
+
+    /// Whether it may use a MAC address.
+    #[inline(always)]
+    fn allows_mac(&self, id: PortId, mac: Address) -> bool {
+        self.allows(&Source::mac(id, mac.mac()))
+    }
+
+    /// Whether it may use an IPv4 address, in the order of the wire.
+    #[inline(always)]
+    fn allows_v4(&self, id: PortId, address: u32) -> bool {
+        self.allows(&Source::v4(id, address.to_ne_bytes()))
+    }
 
     /// Whether one more station may be learned at a port.
     fn has_room(&self, id: PortId) -> bool;
@@ -321,15 +328,17 @@ mod tests {
     #[test]
     fn the_first_address_of_a_kind_is_known_without_the_others() {
         let port = PortId(2);
-        let macs = [1, 2].map(|last| Source::mac(port, Mac([2, 0, 0, 0, 0, last])));
-        let v4 = [1, 2].map(|last| Source::v4(port, [192, 0, 2, last]));
+        let macs = [1, 2].map(|last| Mac([2, 0, 0, 0, 0, last]));
+        let v4 = [1, 2].map(|last| [192, 0, 2, last]);
+        let [mac, other_mac] = macs.map(|mac| Source::mac(port, mac));
+        let [address, other_address] = v4.map(|address| Source::v4(port, address));
         let v6 = Source::v6(port, [0xfe; 16]);
-        let policy = Policy::default().with_first([&macs[0], &v6, &v4[0], &macs[1], &v4[1]]);
-        assert!(policy.is_first(&macs[0]) && policy.is_first(&v4[0]));
-        assert!(![macs[1], v4[1], v6].iter().any(|source| policy.is_first(source)));
+        let policy = Policy::default().with_first([&mac, &v6, &address, &other_mac, &other_address]);
+        assert_eq!(macs.map(|mac| policy.is_first_mac(mac.address())), [true, false]);
+        assert_eq!(v4.map(|address| policy.is_first_v4(u32::from_ne_bytes(address))), [true, false]);
         // Where there is none, no address is, and 0.0.0.0 least of all.
         let nobody = Policy::default().with_first([&v6]);
-        assert!(![macs[0], v4[0], v6, Source::v4(port, [0; 4])].iter().any(|source| nobody.is_first(source)));
+        assert!(!nobody.is_first_mac(macs[0].address()) && !nobody.is_first_v4(0));
         assert_eq!(policy.with_first([]), Policy::default());
     }
 

@@ -1,9 +1,15 @@
 //! Looking into frames of ports with guards, in functions that are never inlined: no other frame steps over them.
 
-use aya_ebpf::bindings::{__sk_buff, xdp_md};
+use aya_ebpf::{
+    bindings::{__sk_buff, xdp_md},
+    programs::{TcContext, XdpContext},
+};
 use bridge_common::{Address, DropReason, Frame, Packet, PortId, inspect::inspect, policy::Guards};
 
-use crate::{packet::Copied, tables::Tables};
+use crate::{
+    packet::{Copied, Mostly, Window},
+    tables::Tables,
+};
 
 /// No reason. Beyond every reason's number.
 const NONE: u64 = DropReason::COUNT as u64;
@@ -24,19 +30,21 @@ pub fn window(xdp: *mut xdp_md, frame: &Frame, ingress: PortId, guards: Guards) 
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn xbr_look_at_buffer(skb: *mut __sk_buff, source: u64, ingress: u32, guards: u32) -> u64 {
-    look(&Copied::of_buffer(skb), source, ingress, guards)
+    let window = Window::of_buffer(&TcContext::new(skb));
+    look(&Mostly::of(window, Copied::of_buffer(skb)), source, ingress, guards)
 }
 
 /// As above.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn xbr_look_at_window(xdp: *mut xdp_md, source: u64, ingress: u32, guards: u32) -> u64 {
-    look(&Copied::of_window(xdp), source, ingress, guards)
+    let window = Window::of_xdp(&XdpContext::new(xdp));
+    look(&Mostly::of(window, Copied::of_window(xdp)), source, ingress, guards)
 }
 
 #[inline(always)]
 fn look(packet: &impl Packet, source: u64, ingress: u32, guards: u32) -> u64 {
-    let source = Address::from_word(source).mac();
+    let source = Address::from_word(source);
     let reason = inspect(packet, source, PortId(ingress as u16), Guards(guards), &Tables);
     reason.map_or(NONE, |reason| reason as u64)
 }

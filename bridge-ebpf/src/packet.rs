@@ -7,7 +7,10 @@ use aya_ebpf::{
     helpers::{bpf_skb_load_bytes, bpf_xdp_load_bytes},
     programs::{TcContext, XdpContext},
 };
-use bridge_common::{Address, Packet, frame::Header};
+use bridge_common::{
+    Address, Packet,
+    frame::{Header, Ipv4, ether},
+};
 
 /// The part of a frame that lies between two pointers of a context.
 pub struct Window {
@@ -17,6 +20,11 @@ pub struct Window {
 
 impl Window {
     pub fn of_xdp(ctx: &XdpContext) -> Self {
+        Self { start: ctx.data(), end: ctx.data_end() }
+    }
+
+    /// What of a buffer is linear.
+    pub fn of_buffer(ctx: &TcContext) -> Self {
         Self { start: ctx.data(), end: ctx.data_end() }
     }
 
@@ -41,6 +49,27 @@ impl Packet for Window {
     #[inline(always)]
     fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
         self.at(offset).map(|bytes| words(bytes))
+    }
+
+    /// In loads as below.
+    #[inline(always)]
+    fn ipv4(&self) -> Option<Ipv4> {
+        let start: *mut [u8; 38] = self.at(0)?;
+        let start = start.cast::<u8>().cast_const();
+        // SAFETY: 38 bytes were checked.
+        unsafe {
+            let word = |at: usize| start.add(at).cast::<u32>().read_volatile();
+            let half = |at: usize| u16::from_be(start.add(at).cast::<u16>().read_volatile());
+            if half(12) != ether::IPV4 || start.add(14).read_volatile() != 0x45 {
+                return None;
+            }
+            Some(Ipv4 {
+                fragment: half(20),
+                next: start.add(23).read_volatile(),
+                source: word(26),
+                rest: u32::from_be(word(34)),
+            })
+        }
     }
 
     /// Each address in one load, which need not be aligned: neither machine nor verifier minds, where the kernel says that loads need not be
@@ -93,7 +122,7 @@ pub struct Buffer<'a> {
 
 impl<'a> Buffer<'a> {
     pub fn new(ctx: &'a TcContext) -> Self {
-        Self { ctx, window: Window { start: ctx.data(), end: ctx.data_end() } }
+        Self { ctx, window: Window::of_buffer(ctx) }
     }
 }
 
@@ -111,6 +140,30 @@ impl Packet for Buffer<'_> {
             Some(header) => Some(header),
             None => Copied::of_buffer(self.ctx.skb.skb).header(),
         }
+    }
+}
+
+/// A frame whose headers are read by copying ([`Copied`]), but for what most frames have at one place.
+pub struct Mostly<P> {
+    window: Window,
+    copied: P,
+}
+
+impl<P> Mostly<P> {
+    pub const fn of(window: Window, copied: P) -> Self {
+        Self { window, copied }
+    }
+}
+
+impl<P: Packet> Packet for Mostly<P> {
+    #[inline(always)]
+    fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        self.copied.load(offset)
+    }
+
+    #[inline(always)]
+    fn ipv4(&self) -> Option<Ipv4> {
+        self.window.ipv4()
     }
 }
 

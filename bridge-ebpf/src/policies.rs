@@ -1,8 +1,8 @@
 //! The maps of what ports are allowed, as the decision asks them.
 
 use bridge_common::{
-    Policies, PortId,
-    policy::{Guards, Meter, Policy, Rate, Source},
+    Address, Policies, PortId,
+    policy::{Guards, Meter, Policy, Rate, Source, SourceKind},
 };
 
 use crate::{
@@ -33,8 +33,19 @@ impl Policies for Tables {
 
     #[inline(always)]
     fn allows(&self, source: &Source) -> bool {
-        let port = PortId(source.port);
-        policy(port).is_some_and(|policy| policy.is_first(source)) || SOURCES.get_ptr(source).is_some()
+        SOURCES.get_ptr(source).is_some()
+    }
+
+    #[inline(always)]
+    fn allows_mac(&self, id: PortId, mac: Address) -> bool {
+        policy(id).is_some_and(|policy| policy.is_first_mac(mac))
+            || xbr_is_listed(id.index(), SourceKind::Mac as u32, mac.word() >> 16) != 0
+    }
+
+    #[inline(always)]
+    fn allows_v4(&self, id: PortId, address: u32) -> bool {
+        policy(id).is_some_and(|policy| policy.is_first_v4(address))
+            || xbr_is_listed(id.index(), SourceKind::V4 as u32, address.into()) != 0
     }
 
     #[inline(always)]
@@ -51,6 +62,16 @@ impl Policies for Tables {
     fn charge(&mut self, id: PortId, meter: Meter, now: u64, units: u64) {
         charge(id, meter, now, units);
     }
+}
+
+/// Whether a port may use an address of at most eight bytes. See [`crate::judge`] for why it is so; and an address that lay on the stack of
+/// [`crate::looking`] would be zeroed there byte by byte, in aya's `memset`, for frames that need none of it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn xbr_is_listed(port: u32, kind: u32, address: u64) -> u32 {
+    let [a, b, c, d, e, f, g, h] = address.to_ne_bytes();
+    let address = [a, b, c, d, e, f, g, h, 0, 0, 0, 0, 0, 0, 0, 0];
+    SOURCES.get_ptr(&Source { port: port as u16, kind: kind as u16, address }).is_some() as u32
 }
 
 // Never inlined, these: the frames of ports without limits are not to step over them.

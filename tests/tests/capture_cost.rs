@@ -99,6 +99,47 @@ fn while_there_is_none() {
 
 #[test]
 #[ignore = "prints figures"]
+fn with_all_guards() {
+    if !require_privileges() {
+        return;
+    }
+    in_lab(|bench| {
+        use bridge_common::{
+            config::ConfigFlags,
+            policy::{Guards, Policy, Source},
+            vlan::{Membership, Vlan},
+        };
+        let mut tables = bridge_user::datapath::Tables::open(&bench.pins).unwrap();
+        let mut config = tables.config().unwrap();
+        config.flags = config.flags.with(ConfigFlags::VLAN_FILTERING, true);
+        tables.set_config(config).unwrap();
+        let mut maps = bridge_user::datapath::Bench::open(&bench.pins).unwrap();
+        let members =
+            Vlan::default().with(PortId(2), Membership::Untagged).with(PortId(3), Membership::Untagged);
+        maps.set_vlan(1, members).unwrap();
+        let sources = [Source::mac(PortId(2), STATIONS[0]), Source::v4(PortId(2), [192, 0, 2, 1])];
+        maps.set_sources(&sources).unwrap();
+        let guards = Guards(15);
+        let policy = Policy { guards, ..Policy::default() }.settled().with_first(&sources);
+        maps.set_policy(PortId(2), policy).unwrap();
+        for number in 2..=3u16 {
+            let id = PortId(number);
+            let mut port = tables.port(id).unwrap();
+            port.flags = port.flags.with_pvid(1).with(PortFlags::INSPECTED, number == 2);
+            tables.set_port(id, port).unwrap();
+            let key = FdbKey { vlan: 1, mac: STATIONS[usize::from(number) - 2] };
+            tables.set_station(&Station { key, entry: FdbEntry::new(id, FdbFlags::STATIC, 0) }).unwrap();
+        }
+        println!(
+            "off: xdp {} tc {}",
+            bench.time(programs::XDP, 60, REPEAT),
+            bench.time(programs::PORT, 60, REPEAT)
+        );
+    });
+}
+
+#[test]
+#[ignore = "prints figures"]
 fn while_there_is_one() {
     if !require_privileges() {
         return;

@@ -245,7 +245,7 @@ impl Model {
     }
 
     fn decide(&self, question: &Question<'_>, packet: &&[u8]) -> Decision {
-        let (src, ingress) = (question.frame.src.mac(), question.ingress);
+        let (src, ingress) = (question.frame.src, question.ingress);
         decide(question, self.port(ingress).as_ref(), self, self, |guards| {
             inspect(packet, src, ingress, guards, self)
         })

@@ -24,7 +24,7 @@ fn rules() -> Model {
 
 fn look(frame: &[u8], guards: Guards) -> Option<DropReason> {
     let facts = Frame::parse(&frame, Segments::one(frame.len() as u32), None, false)?;
-    inspect(&frame, facts.src.mac(), VM1, guards, &rules())
+    inspect(&frame, facts.src, VM1, guards, &rules())
 }
 
 fn check(rows: Vec<(&str, Vec<u8>, Guards, Option<DropReason>)>) {

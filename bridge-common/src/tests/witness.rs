@@ -53,7 +53,7 @@ pub fn looking(frame: &[u8]) {
     let rules = Rules::new();
     let mut verdicts = Vec::new();
     for guards in (0..16).map(Guards) {
-        let reason = inspect(&frame, facts.src.mac(), PORT, guards, &rules);
+        let reason = inspect(&frame, facts.src, PORT, guards, &rules);
         if let Some(fault) = fault(frame, facts.src.mac(), guards, &rules) {
             assert!(reason.is_some(), "{fault} passes {guards:?}: {frame:02x?}");
         }
