@@ -71,7 +71,7 @@ impl Policies for Tables {
 extern "C" fn xbr_is_listed(port: u32, kind: u32, address: u64) -> u32 {
     let [a, b, c, d, e, f, g, h] = address.to_ne_bytes();
     let address = [a, b, c, d, e, f, g, h, 0, 0, 0, 0, 0, 0, 0, 0];
-    SOURCES.get_ptr(&Source { port: port as u16, kind: kind as u16, address }).is_some() as u32
+    SOURCES.get_ptr(Source { port: port as u16, kind: kind as u16, address }).is_some() as u32
 }
 
 // Never inlined, these: the frames of ports without limits are not to step over them.
