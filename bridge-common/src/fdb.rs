@@ -26,11 +26,17 @@ impl FdbKey {
         u64::from_le(unsafe { core::mem::transmute::<Self, u64>(*self) })
     }
 
+    /// The key of such a word.
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        // SAFETY: plain numbers both, of one size; every machine that runs BPF programs of this target is a little-endian one.
+        unsafe { core::mem::transmute::<u64, Self>(word.to_le()) }
+    }
+
     /// The key of a station in a VLAN.
     #[inline(always)]
     pub const fn of(vlan: u16, station: Address) -> Self {
-        // SAFETY: plain numbers both, of one size; every machine that runs BPF programs of this target is a little-endian one.
-        unsafe { core::mem::transmute::<u64, Self>((station.word() | vlan as u64).to_le()) }
+        Self::from_word(station.word() | vlan as u64)
     }
 }
 

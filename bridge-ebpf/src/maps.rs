@@ -266,7 +266,7 @@ pub fn now() -> u64 {
 pub fn end_generation() {
     if let Some(pulse) = PULSE.get_ptr_mut(0) {
         // SAFETY: as above.
-        unsafe { atomic::add(&raw mut (*pulse).generation, 1) };
+        unsafe { atomic::add_last(&raw mut (*pulse).generation, 1) };
     }
 }
 

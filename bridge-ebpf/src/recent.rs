@@ -6,6 +6,7 @@ use bridge_common::{
 };
 
 use crate::{
+    atomic,
     maps::{Moment, RECENT, moment},
     tables::Tables,
 };
@@ -19,6 +20,12 @@ impl RecentStations {
     #[inline(always)]
     pub fn now() -> Self {
         Self(moment())
+    }
+
+    /// The same key, for an entry that is to be read after the generation was.
+    #[inline(always)]
+    pub fn later(&self, key: &FdbKey) -> FdbKey {
+        FdbKey::from_word(atomic::after(key.word(), self.0.generation))
     }
 
     /// Notes what the FDB has, or had when this was made.
@@ -38,7 +45,7 @@ impl Stations for RecentStations {
         if let Some(entry) = row.entry(key, self.0.generation) {
             return Some(entry);
         }
-        let entry = Tables.station(key)?;
+        let entry = Tables.station(&self.later(key))?;
         if row.is_free(self.0.generation, self.0.now) {
             write(place, &Recent::new(key, &entry, self.0.generation, self.0.now));
         }

@@ -75,7 +75,7 @@ impl Fdb for Tables {
     #[inline(always)]
     fn refresh(&mut self, key: &FdbKey, now: u64) {
         let recent = RecentStations::now();
-        if let Some(entry) = FDB.get_ptr_mut(key) {
+        if let Some(entry) = FDB.get_ptr_mut(recent.later(key)) {
             // SAFETY: one aligned word of a live element.
             unsafe { (&raw mut (*entry).last_seen).write_volatile(now) };
             // SAFETY: as above.
