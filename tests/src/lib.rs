@@ -39,6 +39,7 @@ mod libvirt;
 mod life;
 mod linux_bridge;
 mod live;
+pub mod loaded;
 mod mac;
 mod metrics;
 mod names;
