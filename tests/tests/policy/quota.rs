@@ -90,7 +90,7 @@ fn stations_are_counted_through_all_that_befalls_them() {
         return;
     }
     let mut segment = Segment::builder().guests(3, GuestKind::Veth).quiet().build();
-    let mut bridge = segment.start(TapsBy::Switch, |segment| Xbr::start(XBR, segment, "--ageing-time 4"));
+    let mut bridge = segment.start(TapsBy::Switch, |segment| Xbr::start(XBR, segment, "--ageing-time 8"));
     let [first, second, outside] =
         [segment.guest(1), segment.guest(2), segment.outside()].map(|node| Speaker::at(node));
     let learn = |speaker: &Speaker, numbers: std::ops::Range<u32>, port: &str, bridge: &Xbr| {
@@ -127,7 +127,7 @@ fn stations_are_counted_through_all_that_befalls_them() {
     counts_are_right(&bridge, "flushed");
     learn(&first, 60..63, "vm1", &bridge);
     let swept = || bridge.port("vm1")["stations"] == 0 && bridge.port("eth0")["stations"] == 0;
-    assert!(wait_until(Duration::from_secs(9), swept), "{}", bridge.text("port show -d"));
+    assert!(wait_until(Duration::from_secs(17), swept), "{}", bridge.text("port show -d"));
     counts_are_right(&bridge, "swept");
 }
 
