@@ -179,6 +179,8 @@ fn reclaim(ageing: u64) -> bool {
             (&raw mut search).cast(),
             0,
         );
+        // What was expired had no rows that are believed; but whoever holds one of these elements may read another station's there by now.
+        end_generation();
         (*reclaim).freed > 0
     }
 }
