@@ -26,6 +26,10 @@ pub fn message(bytes: &[u8]) {
         let _ = message::decode::<Request>(bytes);
         let _ = message::decode::<Reply>(bytes);
     });
-    assert!(most <= 16 * 1024 + bytes.len() * FOR_EACH, "{most} bytes of memory for {} that came", bytes.len());
+    assert!(
+        most <= 16 * 1024 + bytes.len() * FOR_EACH,
+        "{most} bytes of memory for {} that came",
+        bytes.len()
+    );
     laws::message(bytes);
 }

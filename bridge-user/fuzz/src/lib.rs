@@ -18,7 +18,10 @@ mod datapath {
 
 mod allocated;
 mod control;
+mod link;
 mod multicast;
+mod policy;
+mod settings;
 
 pub use allocated::most_while;
 pub use control::message;
@@ -31,38 +34,3 @@ mod refusal;
 mod vlan;
 
 use refusal::Refusal;
-
-mod link {
-    #[path = "../../../src/link/name.rs"]
-    mod name;
-
-    pub use name::InterfaceName;
-}
-
-mod policy {
-    #[path = "../../../src/policy/groups.rs"]
-    mod groups;
-    #[path = "../../../src/policy/limits.rs"]
-    mod limits;
-    #[path = "../../../src/policy/options.rs"]
-    mod options;
-    #[path = "../../../src/policy/units.rs"]
-    mod units;
-    #[path = "../../../src/policy/values.rs"]
-    mod values;
-
-    pub use groups::{MaxGroups, McastRouter};
-    pub use limits::{Limit, Storm};
-    pub use options::PortOptions;
-    pub use values::{AllowedIp, AllowedMac, BpduGuard, MaxMacs, Switch};
-}
-
-mod settings {
-    #[path = "../../../src/settings/multicast.rs"]
-    mod multicast;
-    #[path = "../../../src/settings/values.rs"]
-    mod values;
-
-    pub use multicast::MulticastSettings;
-    pub use values::InvalidValue;
-}
