@@ -3,27 +3,33 @@
 //! Who is in which group is the controller's to know, by what hosts and routers say; here are only the sets of ports that it made of
 //! that. A frame's set is found once; each copy then asks whether its port is in it.
 //!
-//! Groups are trusted only while a querier is known, for each family by itself (`br_multicast_querier_exists`): without one nobody
-//! asks the hosts, and those that say nothing would be forgotten.
+//! Groups are trusted only where a querier is known, in each VLAN and for each family by itself (`br_multicast_querier_exists`): without
+//! one nobody asks the hosts, and those that say nothing would be forgotten. Who is trusted has an entry among the groups
+//! ([`GroupKey::asked`]), whose set are the ports of that VLAN behind which there are routers.
 
-use crate::{
-    Packet, PortId,
-    config::ConfigFlags,
-    frame::{ether, protocol},
-    snoop::SnoopKind,
-    vlan::PortSet,
-};
+mod look;
+
+pub use look::{Look, NOT_SHOWN, look};
+
+use crate::{PortId, vlan::PortSet};
 
 /// The set of all ports: an ordinary flood.
 pub const EVERYONE: u32 = 0;
-/// The set of the ports behind which there are multicast routers. They are in every set that follows, too.
+/// The set of all ports behind which there are multicast routers, in any VLAN: to be shown. Nothing is forwarded by it.
 pub const ROUTERS: u32 = 1;
 /// The first set of a group.
 pub const FIRST_SET: u32 = 2;
 /// The most groups and sources of groups together.
 pub const MAX_GROUPS: u32 = 8192;
+/// The most entries of [`GroupKey::asked`]: both families in every VLAN, and where there are none.
+pub const MAX_ASKED: u32 = 2 * 4095;
+/// Elements of the map of groups: while many of them change, those that go are there beside those that come.
+pub const MAX_KEYS: u32 = 2 * MAX_GROUPS + MAX_ASKED;
 /// Elements of the map of sets.
-pub const MAX_SETS: u32 = MAX_GROUPS + FIRST_SET;
+pub const MAX_SETS: u32 = MAX_KEYS + FIRST_SET;
+
+// Two numbers fit into one: see `Look::sets`.
+const _: () = assert!(MAX_SETS <= 1 << 16);
 
 /// [`GroupKey::family`] of IPv4.
 pub const V4: u16 = 4;
@@ -45,6 +51,14 @@ pub struct GroupKey {
 }
 
 const _: () = assert!(size_of::<GroupKey>() == 36);
+
+impl GroupKey {
+    /// No group's key, but that of the routers of a VLAN where somebody asks by this family.
+    #[inline(always)]
+    pub const fn asked(vlan: u16, family: u16) -> Self {
+        Self { vlan, family, group: [0; 4], source: [0; 4] }
+    }
+}
 
 /// The ports that a group's frames leave through, beside those of routers.
 #[repr(C)]
@@ -116,168 +130,12 @@ const _: () = assert!(size_of::<GroupCounters>() == 32);
 pub trait Groups {
     /// The number of a group's set.
     fn set(&self, key: &GroupKey) -> Option<u32>;
-    /// Whether a port is in a set, or in that of the routers.
-    fn is_member(&self, set: u32, port: PortId) -> bool;
-}
+    /// Whether a port is in the set of this number.
+    fn has(&self, set: u32, port: PortId) -> bool;
 
-/// What a frame for a group is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Look {
-    /// The set of ports that it is for.
-    pub set: u32,
-    /// As what the controller is shown it, as a number; [`NOT_SHOWN`] if it is not.
-    pub shown: u32,
-    /// A query of this bridge itself, which the host's own stack is to hear too.
-    pub own_query: bool,
-}
-
-/// No [`SnoopKind`].
-pub const NOT_SHOWN: u32 = SnoopKind::COUNT;
-
-impl Look {
-    const FLOODED: Self = Self { set: EVERYONE, shown: NOT_SHOWN, own_query: false };
-
+    /// Whether a port is in one of these [`Look::sets`].
     #[inline(always)]
-    const fn shown(kind: SnoopKind, set: u32) -> Self {
-        Self { set, shown: kind as u32, own_query: false }
+    fn is_member(&self, sets: u32, port: PortId) -> bool {
+        self.has(sets >> 16, port) || self.has(sets & 0xffff, port)
     }
-
-    /// All of it in one number.
-    #[inline(always)]
-    pub const fn to_word(self) -> u64 {
-        self.set as u64 | (self.shown as u64) << 32 | (self.own_query as u64) << 40
-    }
-
-    /// The reverse of [`Self::to_word`].
-    #[inline(always)]
-    pub const fn from_word(word: u64) -> Self {
-        Self { set: word as u32, shown: (word >> 32) as u32 & 0xff, own_query: word >> 40 & 1 != 0 }
-    }
-}
-
-/// Looks into a frame that is for a group, on a bridge that snoops.
-#[inline(always)]
-pub fn look(
-    packet: &impl Packet,
-    ingress: PortId,
-    vlan: u16,
-    flags: ConfigFlags,
-    groups: &impl Groups,
-) -> Look {
-    match ether::network(packet) {
-        Some((ether::IPV4, at)) => look_v4(packet, at, ingress, vlan, flags, groups),
-        Some((ether::IPV6, at)) => look_v6(packet, at, ingress, vlan, flags, groups),
-        _ => Look::FLOODED,
-    }
-}
-
-/// Where something goes that only routers want to hear, if there is a querier who knows them.
-#[inline(always)]
-const fn to_routers(querier: bool) -> u32 {
-    if querier { ROUTERS } else { EVERYONE }
-}
-
-#[inline(always)]
-fn look_v4(
-    packet: &impl Packet,
-    at: u32,
-    ingress: PortId,
-    vlan: u16,
-    flags: ConfigFlags,
-    groups: &impl Groups,
-) -> Look {
-    let Some([first, _]) = packet.load(at) else { return Look::FLOODED };
-    let Some([next, _]) = packet.load(at + 9) else { return Look::FLOODED };
-    let (Some(source), Some(group)) = (packet.load(at + 12), packet.load::<4>(at + 16)) else {
-        return Look::FLOODED;
-    };
-    let source = u32::from_ne_bytes(source);
-    let querier = flags.has(ConfigFlags::MCAST_QUERIER_V4);
-    if next == protocol::IGMP {
-        let Some([kind, _]) = packet.load(at + (first as u32 & 0x0f) * 4) else { return Look::FLOODED };
-        return match kind {
-            0x11 => Look {
-                own_query: ingress.0 == PortId::HOST.0 && source == 0,
-                ..Look::shown(SnoopKind::Igmp, EVERYONE)
-            },
-            0x12 | 0x16 | 0x17 | 0x22 => Look::shown(SnoopKind::Igmp, to_routers(querier)),
-            _ => Look::FLOODED,
-        };
-    }
-    let [a, b, c, d] = group;
-    if a & 0xf0 != 0xe0 {
-        // A group address of a cluster of unicast stations, as some load balancers have.
-        return Look::FLOODED;
-    }
-    if a == 224 && b == 0 && c == 0 {
-        // Of one link, for which nobody has to report. A router's hello (RFC 7761) tells where it is.
-        let hello = d == 13 && next == protocol::PIM;
-        return if hello { Look::shown(SnoopKind::Igmp, EVERYONE) } else { Look::FLOODED };
-    }
-    if !querier {
-        return Look::FLOODED;
-    }
-    let (group, source) = ([u32::from_ne_bytes(group), 0, 0, 0], [source, 0, 0, 0]);
-    registered(GroupKey { vlan, family: V4, group, source }, flags, groups)
-}
-
-#[inline(always)]
-fn look_v6(
-    packet: &impl Packet,
-    at: u32,
-    ingress: PortId,
-    vlan: u16,
-    flags: ConfigFlags,
-    groups: &impl Groups,
-) -> Look {
-    let Some([next, _]) = packet.load(at + 6) else { return Look::FLOODED };
-    let querier = flags.has(ConfigFlags::MCAST_QUERIER_V6);
-    if next == 0 {
-        // Listener discovery is always behind a hop-by-hop header, with its router alert (RFC 3810, section 5).
-        let Some([next, length]) = packet.load(at + 40) else { return Look::FLOODED };
-        if next == protocol::ICMPV6 {
-            let Some([kind, _]) = packet.load(at + 48 + length as u32 * 8) else { return Look::FLOODED };
-            match kind {
-                130 => {
-                    let own_query = ingress.0 == PortId::HOST.0;
-                    return Look { own_query, ..Look::shown(SnoopKind::Mld, EVERYONE) };
-                }
-                131 | 132 | 143 => return Look::shown(SnoopKind::Mld, to_routers(querier)),
-                _ => {}
-            }
-        }
-    }
-    let (Some(source), Some(group)) = (words(packet, at + 8), words(packet, at + 24)) else {
-        return Look::FLOODED;
-    };
-    let [first, second, third, last] = group;
-    let link = first == u32::from_be_bytes([0xff, 0x02, 0, 0]).to_be() && second == 0 && third == 0;
-    if first.to_be() >> 24 != 0xff || link && last == 1u32.to_be() {
-        return Look::FLOODED;
-    }
-    let look = if querier {
-        registered(GroupKey { vlan, family: V6, group, source }, flags, groups)
-    } else {
-        Look::FLOODED
-    };
-    let hello = link && last == 13u32.to_be() && next == protocol::PIM;
-    Look { shown: if hello { SnoopKind::Mld as u32 } else { NOT_SHOWN }, ..look }
-}
-
-/// An IPv6 address, as it is in the frame.
-#[inline(always)]
-fn words(packet: &impl Packet, at: u32) -> Option<[u32; 4]> {
-    // SAFETY: plain bytes both, of one size.
-    packet.load::<16>(at).map(|bytes| unsafe { core::mem::transmute::<[u8; 16], [u32; 4]>(bytes) })
-}
-
-/// The set of a group's data: the source's own, or the group's, or that of the unregistered.
-#[inline(always)]
-fn registered(mut key: GroupKey, flags: ConfigFlags, groups: &impl Groups) -> Look {
-    if let Some(set) = groups.set(&key) {
-        return Look { set, ..Look::FLOODED };
-    }
-    key.source = [0; 4];
-    let unregistered = if flags.has(ConfigFlags::MCAST_UNREGISTERED) { EVERYONE } else { ROUTERS };
-    Look { set: groups.set(&key).unwrap_or(unregistered), ..Look::FLOODED }
 }

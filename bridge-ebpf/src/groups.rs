@@ -4,7 +4,7 @@ use aya_ebpf::{bindings::__sk_buff, helpers::bpf_clone_redirect, programs::TcCon
 use bridge_common::{
     Groups, PortId, Ports as _,
     forward::Spread,
-    multicast::{EVERYONE, GroupKey, Look, NOT_SHOWN, ROUTERS, look as look_into},
+    multicast::{EVERYONE, GroupKey, Look, NOT_SHOWN, look as look_into},
     vlan::PortSet,
 };
 
@@ -25,20 +25,15 @@ impl Groups for Tables {
     }
 
     #[inline(always)]
-    fn is_member(&self, set: u32, port: PortId) -> bool {
-        has(ROUTERS, port) || has(set, port)
+    fn has(&self, set: u32, port: PortId) -> bool {
+        let (word, bit) = PortSet::place(port);
+        let Some(set) = GROUP_SETS.get_ptr(set) else { return false };
+        // SAFETY: an aligned word of an array element, and `word` is below 4.
+        unsafe { (&raw const (*set).ports).cast::<u64>().add(word).read_volatile() & bit != 0 }
     }
 }
 
-#[inline(always)]
-fn has(set: u32, port: PortId) -> bool {
-    let (word, bit) = PortSet::place(port);
-    let Some(set) = GROUP_SETS.get_ptr(set) else { return false };
-    // SAFETY: an aligned word of an array element, and `word` is below 4.
-    unsafe { (&raw const (*set).ports).cast::<u64>().add(word).read_volatile() & bit != 0 }
-}
-
-/// The set of ports that a frame for many is for. Shows the controller what that is to see.
+/// The sets of ports that a frame for many is for. Shows the controller what that is to see.
 #[inline(always)]
 pub fn look(ctx: &TcContext, judged: &Judged, spread: Spread) -> u32 {
     let snoops = CONFIG.get(0).is_some_and(|config| config.snoops());
@@ -53,7 +48,7 @@ pub fn look(ctx: &TcContext, judged: &Judged, spread: Spread) -> u32 {
     if look.own_query {
         ask_the_host(ctx);
     }
-    look.set
+    look.sets
 }
 
 /// See [`crate::judge`] for why it is so.

@@ -15,7 +15,7 @@ use bridge_common::{
         DEFAULT_FDB_MAX, EVENT_RING_BYTES, PORT_PLACES, constants::NetOffsets, is_at_place, place_of,
         port_at_place,
     },
-    multicast::{self, GroupCounters, GroupKey, GroupPolicy, GroupSet, MAX_GROUPS},
+    multicast::{self, GroupCounters, GroupKey, GroupPolicy, GroupSet, MAX_KEYS},
     neigh::{NEIGHBOURS_MAX, Neighbour, NeighbourKey},
     policy::{MAX_SOURCES, Meter, Policy, Source},
     port::MAX_PORTS,
@@ -156,7 +156,7 @@ pub static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 pub static ANSWERING: ProgramArray = ProgramArray::with_max_entries(1, 0);
 #[map]
-pub static GROUPS: HashMap<GroupKey, u32> = HashMap::with_max_entries(MAX_GROUPS, BPF_F_NO_PREALLOC);
+pub static GROUPS: HashMap<GroupKey, u32> = HashMap::with_max_entries(MAX_KEYS, BPF_F_NO_PREALLOC);
 
 #[map]
 pub static GROUP_SETS: Array<GroupSet> = Array::with_max_entries(multicast::MAX_SETS, 0);

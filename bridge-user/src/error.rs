@@ -1,39 +1,11 @@
 //! What a verb can end with, and the exit code that it gives.
 
-use std::{fmt, io};
+use std::io;
 
-use crate::{control, datapath, link};
+use crate::{Refusal, control, datapath, link};
 
 /// The library's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-/// Bad input: one clear sentence and what to do instead. Nothing was changed. Exit code 2.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// One sentence, without a full stop.
-    pub message: String,
-    /// What to do instead.
-    pub hint: Option<String>,
-}
-
-impl Refusal {
-    /// A refusal with a hint.
-    pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: Some(hint.into()) }
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        if let Some(hint) = &self.hint {
-            write!(f, "\nhint: {hint}")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for Refusal {}
 
 /// Everything that can go wrong.
 #[derive(Debug, thiserror::Error)]

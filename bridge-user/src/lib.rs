@@ -17,8 +17,10 @@ pub mod multicast;
 pub mod plan;
 pub mod policy;
 pub mod rates;
+mod refusal;
 pub mod settings;
 pub mod snapshot;
 pub mod vlan;
 
-pub use error::{Error, Refusal, Result};
+pub use error::{Error, Result};
+pub use refusal::Refusal;

@@ -86,7 +86,7 @@ pub use snapshot::Snapshot;
 pub use speaker::{Said, Speaker};
 pub use tap::{Tap, TapMode};
 pub use traffic::everyone::{everyone_talks, guests_get_addresses, talk};
-pub use traffic::group::{Datagram, Listener};
+pub use traffic::group::{Datagram, Listener, Sources};
 pub use traffic::ping::{Ping, PingReport, ping};
 pub use traffic::stream::{Stream, StreamReport};
 pub use traffic::tcp::tcp_transfer;

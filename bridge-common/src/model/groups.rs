@@ -13,14 +13,14 @@ impl Groups for Model {
         self.groups.keys().position(|group| group == key).map(|at| at as u32 + FIRST_SET)
     }
 
-    fn is_member(&self, set: u32, port: PortId) -> bool {
+    fn has(&self, set: u32, port: PortId) -> bool {
         let group = set.checked_sub(FIRST_SET).and_then(|at| self.groups.values().nth(at as usize));
-        self.routers.has(port) || group.is_some_and(|ports: &PortSet| ports.has(port))
+        group.is_some_and(|ports: &PortSet| ports.has(port))
     }
 }
 
 impl Model {
-    /// The set of ports that a flood is for.
+    /// The sets of ports that a flood is for.
     pub(super) fn look_for_group(
         &mut self,
         question: &Question<'_>,
@@ -34,6 +34,6 @@ impl Model {
         if look.shown != NOT_SHOWN {
             self.shown.push((question.ingress, look.shown));
         }
-        look.set
+        look.sets
     }
 }

@@ -69,8 +69,6 @@ pub struct Model {
     pub learned: BTreeMap<PortId, i64>,
     /// Who is in which group.
     pub groups: BTreeMap<GroupKey, PortSet>,
-    /// Where multicast routers are.
-    pub routers: PortSet,
     /// What the controller was shown, and of which kind.
     pub shown: Vec<(PortId, u32)>,
     /// What was reported.
@@ -107,7 +105,6 @@ impl Model {
             meters: BTreeMap::new(),
             learned: BTreeMap::new(),
             groups: BTreeMap::new(),
-            routers: PortSet::default(),
             shown: Vec::new(),
             events: Vec::new(),
             budgets: BTreeMap::new(),

@@ -3,14 +3,18 @@
 
 mod arrival;
 mod bytes;
+mod groups;
 mod rules;
 
 use std::vec::Vec;
 
 use super::{Arrival, Model};
 use crate::{
-    FdbEntry, FdbFlags, FdbKey, Mac, Policy, Port, PortFlags, PortId, config::ConfigFlags, policy::Source,
-    vlan::Membership,
+    FdbEntry, FdbFlags, FdbKey, Mac, Policy, Port, PortFlags, PortId,
+    config::ConfigFlags,
+    multicast::GroupKey,
+    policy::Source,
+    vlan::{Membership, PortSet},
 };
 use bytes::Bytes;
 pub use rules::VIDS;
@@ -77,6 +81,8 @@ pub enum Step {
     Policy(PortId, Policy),
     /// The operator allows a port an address, or does no longer.
     Source(Source, bool),
+    /// The controller writes which ports a group is for, or forgets it.
+    Group(GroupKey, Option<PortSet>),
 }
 
 /// So many entries are written by the operator at most; each may need a second one for all VLANs.
@@ -110,6 +116,7 @@ impl Step {
             Self::Source(source, false) => {
                 model.sources.remove(&source);
             }
+            Self::Group(key, ports) => model.set_group(key, ports),
         }
     }
 }

@@ -22,7 +22,9 @@ impl Model {
         packet: &&[u8],
     ) -> Result<Done, SlowReason> {
         let (ingress, tag) = (question.ingress, question.frame.tag);
-        if tag.is_present() && (tag.vid() == 0 || tag.is_double()) {
+        // Where groups are snooped, TC asks who is in them.
+        let asks = self.config.snoops() && decision.spread != Spread::Unknown;
+        if asks || tag.is_present() && (tag.vid() == 0 || tag.is_double()) {
             return Err(SlowReason::Flood);
         }
         let host_is_up = self.port(PortId::HOST).is_some_and(|host| host.is_up());

@@ -1,6 +1,6 @@
 //! The answers for a neighbour, as they are written over the requests.
 
-use super::{DISCOVERY, Heard, NEIGHBOUR_ADVERTISEMENT, REPLY, SOURCE_LINK, TARGET_LINK};
+use super::heard::{DISCOVERY, Heard, NEIGHBOUR_ADVERTISEMENT, REPLY, SOURCE_LINK, TARGET_LINK};
 use crate::{Mac, frame::protocol};
 
 /// Bytes of an ARP answer from its operation on, 6 bytes behind the ARP header's beginning.

@@ -9,7 +9,7 @@ use crate::{
     Mac, PortFlags, PortId,
     config::ConfigFlags,
     model::{Arrival, Model, Program},
-    multicast::{EVERYONE, GroupKey, Look, NOT_SHOWN, ROUTERS, V4, V6, look},
+    multicast::{EVERYONE, FIRST_SET, GroupKey, Look, NOT_SHOWN, V4, V6, look},
     snoop::SnoopKind,
     vlan::PortSet,
 };
@@ -51,14 +51,20 @@ fn snooping() -> Model {
     model.config.flags = ConfigFlags(
         ConfigFlags::MCAST_SNOOPING.0 | ConfigFlags::MCAST_QUERIER_V4.0 | ConfigFlags::MCAST_QUERIER_V6.0,
     );
+    for family in [V4, V6] {
+        model.groups.insert(GroupKey::asked(0, family), PortSet::default());
+    }
     model
 }
 
+/// The sets of what only routers are to hear, on a bridge that knows no groups.
+const ROUTERS_V4: u32 = FIRST_SET | FIRST_SET << 16;
+const ROUTERS_V6: u32 = ROUTERS_V4 + 0x1_0001;
+
 fn looked(model: &Model, ingress: PortId, frame: &[u8]) -> (u32, u32, bool) {
-    let Look { set, shown, own_query } = look(&frame, ingress, 0, model.config.flags, model);
-    let word = Look { set, shown, own_query }.to_word();
-    assert_eq!(Look::from_word(word).to_word(), word);
-    (set, shown, own_query)
+    let look = look(&frame, ingress, 0, model.config.flags, model);
+    assert_eq!(Look::from_word(look.to_word()), look);
+    (look.sets, look.shown, look.own_query)
 }
 
 #[test]
@@ -67,10 +73,10 @@ fn reports_go_to_routers_and_queries_to_all() {
     let all = [224, 0, 0, 1];
     for (kind, set, shown) in [
         (0x11, EVERYONE, IGMP),
-        (0x12, ROUTERS, IGMP),
-        (0x16, ROUTERS, IGMP),
-        (0x17, ROUTERS, IGMP),
-        (0x22, ROUTERS, IGMP),
+        (0x12, ROUTERS_V4, IGMP),
+        (0x16, ROUTERS_V4, IGMP),
+        (0x17, ROUTERS_V4, IGMP),
+        (0x22, ROUTERS_V4, IGMP),
         (0x13, EVERYONE, NOT_SHOWN),
     ] {
         let frame = v4([10, 0, 0, 1], all, 2, &[kind, 0]);
@@ -78,10 +84,10 @@ fn reports_go_to_routers_and_queries_to_all() {
     }
     for (kind, set, shown) in [
         (130, EVERYONE, MLD),
-        (131, ROUTERS, MLD),
-        (132, ROUTERS, MLD),
-        (143, ROUTERS, MLD),
-        (135, ROUTERS, NOT_SHOWN),
+        (131, ROUTERS_V6, MLD),
+        (132, ROUTERS_V6, MLD),
+        (143, ROUTERS_V6, MLD),
+        (135, ROUTERS_V6, NOT_SHOWN),
     ] {
         assert_eq!(looked(&model, VM1, &mld(kind)), (set, shown, false), "{kind}");
     }
@@ -93,17 +99,28 @@ fn reports_go_to_routers_and_queries_to_all() {
     assert_eq!(looked(&model, VM1, &mld(143)), (EVERYONE, MLD, false));
 }
 
+/// A VLAN in which nobody asks is no worse off for a router in another.
+#[test]
+fn groups_are_trusted_in_the_vlans_where_somebody_asks() {
+    let mut model = snooping();
+    model.groups.insert(GroupKey::asked(10, V4), PortSet::default());
+    let frame = v4([10, 0, 0, 1], [239, 1, 2, 3], 17, &[0; 8]);
+    let sets = |vlan| look(&frame.as_slice(), VM1, vlan, model.config.flags, &model).sets;
+    assert_eq!([sets(0), sets(20)], [ROUTERS_V4, EVERYONE]);
+    assert!(sets(10) != EVERYONE && sets(10) != sets(0));
+}
+
 #[test]
 fn what_is_of_the_link_or_no_group_is_flooded() {
     let model = snooping();
     let from = [10, 0, 0, 1];
     assert_eq!(looked(&model, VM1, &v4(from, [224, 0, 0, 251], 17, &[0; 8])).0, EVERYONE);
-    assert_eq!(looked(&model, VM1, &v4(from, [224, 0, 1, 1], 17, &[0; 8])).0, ROUTERS);
+    assert_eq!(looked(&model, VM1, &v4(from, [224, 0, 1, 1], 17, &[0; 8])).0, ROUTERS_V4);
     assert_eq!(looked(&model, VM1, &v4(from, [10, 0, 0, 9], 17, &[0; 8])).0, EVERYONE, "a cluster's");
     assert_eq!(looked(&model, VM1, &v4(from, [224, 0, 0, 13], 103, &[0x20, 0])), (EVERYONE, IGMP, false));
     assert_eq!(looked(&model, VM1, &v6([1; 16], group6(2, 1), 58, &[0; 8])).0, EVERYONE);
-    assert_eq!(looked(&model, VM1, &v6([1; 16], group6(2, 0xfb), 17, &[0; 8])).0, ROUTERS);
-    assert_eq!(looked(&model, VM1, &v6([1; 16], group6(2, 13), 103, &[0x20, 0])), (ROUTERS, MLD, false));
+    assert_eq!(looked(&model, VM1, &v6([1; 16], group6(2, 0xfb), 17, &[0; 8])).0, ROUTERS_V6);
+    assert_eq!(looked(&model, VM1, &v6([1; 16], group6(2, 13), 103, &[0x20, 0])), (ROUTERS_V6, MLD, false));
     let arp = [&[1, 0, 0x5e, 0, 0, 9, 2, 0, 0, 0, 0, 1, 8, 6][..], &[0; 28]].concat();
     assert_eq!(looked(&model, VM1, &arp), (EVERYONE, NOT_SHOWN, false));
     // A frame that ends too early is flooded as it would be without snooping.
@@ -145,15 +162,19 @@ proptest! {
     #[test]
     fn a_group_reaches_its_members_and_routers(
         known in prop::collection::vec((0u8..4, 0u8..3, 0u8..16), 0..8),
-        (routers, querier, unregistered) in (0u8..16, any::<bool>(), any::<bool>()),
+        (routers, querier, unregistered) in (0u8..16, 0u8..4, any::<bool>()),
         (group, source, ingress, ipv6) in (0u8..4, 1u8..3, 0u8..4, any::<bool>()),
     ) {
         let ports = [HOST, UPLINK, VM1, VM2];
         let set = |bits: u8| ports.iter().enumerate().fold(PortSet::default(), |set, (at, port)| set.with(*port, bits >> at & 1 != 0));
         let mut model = snooping();
         let family = if ipv6 { ConfigFlags::MCAST_QUERIER_V6 } else { ConfigFlags::MCAST_QUERIER_V4 };
-        model.config.flags = model.config.flags.with(family, querier).with(ConfigFlags::MCAST_UNREGISTERED, unregistered);
-        model.routers = set(routers);
+        model.config.flags = model.config.flags.with(family, querier & 1 != 0).with(ConfigFlags::MCAST_UNREGISTERED, unregistered);
+        let asked = GroupKey::asked(0, if ipv6 { V6 } else { V4 });
+        match querier & 2 {
+            0 => drop(model.groups.remove(&asked)),
+            _ => drop(model.groups.insert(asked, set(routers))),
+        }
         let words = |bytes: &[u8]| {
             let mut words = [0; 4];
             for (word, bytes) in words.iter_mut().zip(bytes.chunks(4)) {
@@ -180,7 +201,7 @@ proptest! {
         let done = model.clone().run(&Arrival { program, ifindex, bytes, gso_size: 0, fragmented: false, unfinished: false });
         let find = |wanted: u8| known.iter().rev().find(|(g, s, _)| *g == group && *s == wanted).map(|(.., members)| *members);
         let expected = match find(source).or_else(|| find(0)) {
-            _ if !querier => 15,
+            _ if querier != 3 => 15,
             Some(members) => members | routers,
             None if unregistered => 15,
             None => routers,

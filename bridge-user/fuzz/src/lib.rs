@@ -1,6 +1,6 @@
-//! The pure modules of the bridge helper, and the parser of multicast memberships, by their paths: as a dependency, bridge-user would bring its BPF programs
-//! and all of its libraries along.
-#![allow(dead_code)]
+//! The pure modules of the bridge helper, the parser of multicast memberships, and the messages of the control socket, by their paths: as a
+//! dependency, bridge-user would bring its BPF programs and all of its libraries along.
+#![allow(dead_code, unused_imports)]
 
 #[path = "../../src/helper/access.rs"]
 mod access;
@@ -16,10 +16,21 @@ mod datapath {
     pub use super::name::{BridgeName, InvalidBridgeName};
 }
 
-#[path = "../../src/multicast/parse.rs"]
-mod parse;
+mod allocated;
+mod control;
+mod link;
+mod multicast;
+mod policy;
+mod settings;
 
-/// Whether a frame says anything of groups.
-pub fn membership(frame: &[u8]) -> bool {
-    parse::parse(frame).is_ok()
-}
+pub use allocated::most_while;
+pub use control::message;
+pub use multicast::membership;
+
+// What a message of the control socket may say.
+#[path = "../../src/refusal.rs"]
+mod refusal;
+#[path = "../../src/vlan.rs"]
+mod vlan;
+
+use refusal::Refusal;

@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use tokio::net::UnixStream;
 
-use super::{Frames, Reply, Request, codec::ReadError, frames, socket_path};
+use super::{Frames, ReadError, Reply, Request, frames, socket_path};
 use crate::{datapath::BridgeName, error::words};
 
 /// Why the controller could not be asked.

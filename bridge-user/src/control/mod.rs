@@ -2,10 +2,15 @@
 
 pub mod client;
 mod codec;
+mod event;
+#[cfg(test)]
+mod laws;
 mod loan;
+mod message;
 pub mod protocol;
 
-pub use codec::{Frames, ReadError, frames};
+pub use codec::{Frames, frames};
+pub use message::ReadError;
 pub use protocol::{Event, Reply, Request, VERSION};
 
 use std::path::PathBuf;

@@ -25,6 +25,7 @@ mod neighbours;
 mod networks;
 mod policy;
 mod ports;
+mod queries;
 mod requests;
 mod run;
 mod server;

@@ -6,19 +6,14 @@ use std::{
     time::Duration,
 };
 
-use bridge_common::{
-    PortId,
-    config::ConfigFlags,
-    multicast::GroupSet,
-    vlan::{Membership, PortSet},
-};
+use bridge_common::{PortId, config::ConfigFlags, multicast::GroupSet};
 
 use super::Bridge;
 use crate::{
     Refusal, Result, clock,
     datapath::Seen,
     link::FrameSender,
-    multicast::{Image, Question, Snooping, Timers, frame},
+    multicast::{Image, Snooping, Timers},
     settings::{MulticastSettings, Unregistered},
 };
 
@@ -30,8 +25,8 @@ const PAUSE: u64 = 20_000_000;
 pub struct Multicast {
     /// While it is on.
     pub(super) snooping: Option<Snooping>,
-    sender: Option<FrameSender>,
-    link_local: Option<Ipv6Addr>,
+    pub(super) sender: Option<FrameSender>,
+    pub(super) link_local: Option<Ipv6Addr>,
     /// The ports that forward, as they were last seen.
     up: BTreeSet<PortId>,
 }
@@ -89,12 +84,10 @@ impl Bridge {
     /// Begins, with what the maps hold.
     fn snoop(&mut self) -> Result<()> {
         let tables = &self.hands.tables;
-        let (image, routers) = (Image::adopt(tables.groups()?), tables.routers()?);
-        let known = tables.config()?.flags;
-        let (now, own) = (clock::monotonic(), known.has(ConfigFlags::MCAST_OWN_QUERIER));
-        let mut snooping = Snooping::restored(self.timers(), now, image, routers.ports);
-        snooping.set_querier(own, if own { self.link_local()? } else { None });
-        snooping.go_on(now, known);
+        let (now, image) = (clock::monotonic(), Image::adopt(tables.groups()?));
+        let mut snooping = Snooping::restored(self.timers(), now, image);
+        snooping.set_vlans(now, &self.snooped_vlans()?, self.link_local()?);
+        snooping.go_on(now);
         for port in self.numbers() {
             snooping.set_policy(port, tables.rules(port)?.groups);
             snooping.counters.insert(port, tables.group_counters(port)?);
@@ -152,18 +145,17 @@ impl Bridge {
         self.settle_multicast()
     }
 
-    /// What is looked at once a second: addresses, and ports that came and went.
+    /// What is looked at once a second: addresses, VLANs, and ports that came and went.
     pub(super) fn multicast_second(&mut self) -> Result<()> {
         if self.multicast.snooping.is_none() {
             return Ok(());
         }
-        let wanted = self.hands.tables.config()?.flags.has(ConfigFlags::MCAST_OWN_QUERIER);
-        self.multicast.link_local = if wanted { self.link_local()? } else { None };
-        let up = self.ports_up()?;
+        self.multicast.link_local = self.link_local()?;
+        let (up, vlans) = (self.ports_up()?, self.snooped_vlans()?);
         let (before, link_local) =
             (std::mem::replace(&mut self.multicast.up, up.clone()), self.multicast.link_local);
         if let Some(snooping) = &mut self.multicast.snooping {
-            snooping.set_querier(wanted, link_local);
+            snooping.set_vlans(clock::monotonic(), &vlans, link_local);
             before.difference(&up).for_each(|port| snooping.port_down(*port));
             if up.difference(&before).next().is_some() {
                 snooping.port_up(clock::monotonic());
@@ -193,8 +185,11 @@ impl Bridge {
         Ok(up)
     }
 
-    /// The host's link-local address, by which it may ask for IPv6 groups.
+    /// The host's link-local address, by which it may ask for IPv6 groups, if it is to ask at all.
     fn link_local(&self) -> Result<Option<Ipv6Addr>> {
+        if !self.hands.tables.config()?.flags.has(ConfigFlags::MCAST_OWN_QUERIER) {
+            return Ok(None);
+        }
         let Some(uplink) = self.members.get(&PortId::UPLINK) else { return Ok(None) };
         let addresses = self.hands.links.addresses(uplink.ifindex)?;
         Ok(addresses.iter().find_map(|at| match at.address {
@@ -207,7 +202,7 @@ impl Bridge {
     pub(super) fn settle_multicast(&mut self) -> Result<()> {
         let now = clock::monotonic();
         let Some(snooping) = &mut self.multicast.snooping else { return Ok(()) };
-        let (work, routers, known) = (snooping.work(), snooping.routers(), snooping.known(now));
+        let (work, routers, known) = (snooping.work(now), snooping.routers(), snooping.known(now));
         let tables = &mut self.hands.tables;
         // Before anybody is trusted, what they said is written.
         work.writes.iter().try_for_each(|write| tables.change_group(write))?;
@@ -225,44 +220,12 @@ impl Bridge {
         work.questions.iter().try_for_each(|question| self.send_query(question))
     }
 
-    /// Sends a query in every VLAN that the host is in and that it is about.
-    fn send_query(&mut self, question: &Question) -> Result<()> {
-        let from = match (question.group, self.multicast.link_local) {
-            (IpAddr::V4(_), _) => Ipv6Addr::UNSPECIFIED,
-            (IpAddr::V6(_), Some(from)) => from,
-            (IpAddr::V6(_), None) => return Ok(()),
-        };
-        let Some(uplink) = self.members.get(&PortId::UPLINK) else { return Ok(()) };
-        let (ifindex, config) = (uplink.ifindex, self.hands.tables.config()?);
-        let tags = if config.filters_vlans() { self.query_tags(question.vlan)? } else { vec![None] };
-        let sender = match self.multicast.sender.take() {
-            Some(sender) => sender,
-            None => FrameSender::open()?,
-        };
-        for vlan in tags {
-            let frame = frame(&Question { vlan, ..question.clone() }, config.uplink.mac(), from);
-            if let Err(error) = sender.send(ifindex, &frame) {
-                // The uplink is down, say. There is a next query.
-                tracing::debug!(%error, "a multicast query was not sent");
-            }
-        }
-        self.multicast.sender = Some(sender);
-        Ok(())
-    }
-
-    /// With which tags the host sends in a VLAN, or in all that it is in.
-    fn query_tags(&self, about: Option<u16>) -> Result<Vec<Option<u16>>> {
-        let pvid = self.hands.tables.policy(PortId::HOST)?.flags.pvid();
-        let vlans = self.hands.tables.vlans().all()?;
-        let of_host = vlans.into_iter().filter(|(_, vlan)| vlan.membership(PortId::HOST) != Membership::None);
-        let wanted = of_host.map(|(vid, _)| vid).filter(|vid| about.is_none_or(|about| about == *vid));
-        Ok(wanted.map(|vid| (vid != pvid).then_some(vid)).collect())
-    }
-
     /// VLANs mean something else now: whoever is in a group has to say so again, and frames are flooded until then.
     pub(super) fn ask_all_anew(&mut self) -> Result<()> {
+        let (now, vlans) = (clock::monotonic(), self.snooped_vlans()?);
         if let Some(snooping) = &mut self.multicast.snooping {
-            snooping.begin(clock::monotonic());
+            snooping.set_vlans(now, &vlans, self.multicast.link_local);
+            snooping.begin(now);
         }
         self.settle_multicast()
     }
@@ -297,9 +260,10 @@ impl Bridge {
             return Ok(outcome);
         }
         let image = Image::adopt(self.hands.tables.groups()?);
-        let mut snooping = Snooping::restored(self.timers(), clock::monotonic(), image, PortSet::default());
+        let now = clock::monotonic();
+        let mut snooping = Snooping::restored(self.timers(), now, image);
         let outcome = change(&mut snooping);
-        snooping.work().writes.iter().try_for_each(|write| self.hands.tables.change_group(write))?;
+        snooping.work(now).writes.iter().try_for_each(|write| self.hands.tables.change_group(write))?;
         Ok(outcome)
     }
 }

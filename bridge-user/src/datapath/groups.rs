@@ -45,18 +45,20 @@ impl GroupMaps {
 }
 
 impl Tables {
-    /// Every group, and source of a group, with the number of its set and the ports in that.
+    /// Every group, and source of a group, and every VLAN where groups are trusted ([`GroupKey::asked`]), with the number of its set and
+    /// the ports in that.
     pub fn groups(&self) -> Result<Vec<(GroupKey, u32, GroupSet)>> {
         let rows = group_numbers(&self.group_maps.groups_data)?;
         rows.into_iter().map(|(key, number)| Ok((key, number, self.group_set(number)?))).collect()
     }
 
-    /// How many of them there are.
+    /// How many groups, and sources of groups, there are.
     pub fn group_count(&self) -> Result<u64> {
-        Ok(group_numbers(&self.group_maps.groups_data)?.len() as u64)
+        let keys = group_numbers(&self.group_maps.groups_data)?;
+        Ok(keys.iter().filter(|(key, _)| *key != GroupKey::asked(key.vlan, key.family)).count() as u64)
     }
 
-    /// The ports behind which there are multicast routers.
+    /// The ports behind which there are multicast routers, in any VLAN.
     pub fn routers(&self) -> Result<GroupSet> {
         self.group_set(ROUTERS)
     }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bridge_common::Mac;
 
-use super::parse::{add, sum};
+use super::bytes::{add, sum};
 
 /// A query to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -23,13 +23,14 @@ impl Snooping {
                 counters.queries += 1;
                 self.query(now, port, vlan, &query);
             }
-            Ok(Message::Hello) => self.router(now, port),
+            Ok(Message::Hello) => self.router(now, port, vlan),
             Err(_) => counters.malformed += 1,
         }
     }
 
     pub(super) fn report(&mut self, now: u64, port: PortId, vlan: u16, record: &Record) {
-        if is_of_link(record.group) {
+        // Of a VLAN that has just gone nothing is believed.
+        if is_of_link(record.group) || !self.queriers.contains_key(&vlan) {
             return;
         }
         let id = GroupId { vlan, group: record.group };
@@ -39,7 +40,7 @@ impl Snooping {
         let (asks, refused) = self.groups.hear(id, port, record, self.times(now), self.most(port));
         self.counters.entry(port).or_default().refused += refused;
         // Another querier asks by itself, and its question is heard like any.
-        if self.queriers[family(id.group.is_ipv4())].other(now).is_some() {
+        if self.querier(vlan, id.group).is_none_or(|querier| querier.other(now).is_some()) {
             return;
         }
         if asks.group {
@@ -64,10 +65,10 @@ impl Snooping {
     fn ask(&mut self, now: u64, id: GroupId, port: PortId, sources: Vec<IpAddr>) {
         let until = now + self.timers.last_member_time(self.timers.last_member);
         self.groups.asked(&id, Some(port), &sources, until);
-        if !self.queriers[family(id.group.is_ipv4())].is_own(now) {
+        if !self.querier(id.vlan, id.group).is_some_and(|querier| querier.is_own(now)) {
             return;
         }
-        let question = self.question(Some(id.vlan), id.group, sources, self.timers.last_member);
+        let question = self.question(id, sources, self.timers.last_member);
         // One question is one for all who leave meanwhile.
         if self.again.iter().any(|(_, asked)| *asked == question) {
             return;
@@ -78,33 +79,27 @@ impl Snooping {
         self.questions.push(question);
     }
 
-    pub(super) fn question(
-        &self,
-        vlan: Option<u16>,
-        group: IpAddr,
-        sources: Vec<IpAddr>,
-        response: u64,
-    ) -> Question {
+    pub(super) fn question(&self, id: GroupId, sources: Vec<IpAddr>, response: u64) -> Question {
         let (response, interval) = ((response / 1_000_000) as u32, (self.timers.query / SECOND) as u32);
-        Question { vlan, group, sources, response, interval }
+        Question { vlan: Some(id.vlan), group: id.group, sources, response, interval }
     }
 
     pub(super) fn query(&mut self, now: u64, port: PortId, vlan: u16, query: &Query) {
-        let at = family(query.from.is_ipv4());
-        // Our own, which leave as frames of the host.
-        let own = self.queriers[at].address == Some(query.from) && port == PortId::HOST;
         let believed = RouterMode::from_raw(self.policy(port).router) != RouterMode::Disabled;
-        if own || !believed {
+        let of_vlan = self.queriers.get_mut(&vlan).filter(|_| believed);
+        let Some(querier) = of_vlan.map(|both| &mut both[family(query.from)]) else { return };
+        // Our own, which leave as frames of the host.
+        if port == PortId::HOST && querier.address == Some(query.from) {
             return;
         }
         let response = u64::from(query.response) * 1_000_000;
         match query.group {
             None => {
-                if self.queriers[at].hear(query.from, response, now, &self.timers) {
-                    self.router(now, port);
+                if querier.hear(query.from, response, now, &self.timers) {
+                    self.router(now, port, vlan);
                 }
             }
-            Some(group) if self.queriers[at].other(now).is_some() => {
+            Some(group) if querier.other(now).is_some() && !query.suppressed => {
                 let until = now + self.timers.last_member_time(response);
                 self.groups.asked(&GroupId { vlan, group }, None, &query.sources, until);
             }
@@ -112,9 +107,9 @@ impl Snooping {
         }
     }
 
-    pub(super) fn router(&mut self, now: u64, port: PortId) {
+    pub(super) fn router(&mut self, now: u64, port: PortId, vlan: u16) {
         if RouterMode::from_raw(self.policy(port).router) == RouterMode::Learned {
-            self.routers.insert(port, now + self.timers.other_querier);
+            self.routers.insert((port, vlan), now + self.timers.other_querier);
         }
     }
 }

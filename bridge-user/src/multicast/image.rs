@@ -7,7 +7,10 @@ use std::{
 
 use bridge_common::multicast::{FIRST_SET, GroupKey, GroupSet, MAX_SETS, V4, V6};
 
-use super::groups::{Entries, GroupId, Ports};
+use super::{
+    entries::{Entries, Ports},
+    groups::GroupId,
+};
 
 /// One change of a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,12 +45,23 @@ impl Image {
     /// What is written of each group.
     pub fn groups(&self) -> BTreeMap<GroupId, Entries> {
         let mut groups = BTreeMap::<GroupId, Entries>::new();
-        for (key, (_, set)) in &self.written {
-            let (id, source) = from_key(key);
-            let ports = Ports { ports: set.ports, permanent: set.permanent };
+        for (id, source, ports) in self.rows().filter(|(id, ..)| !id.group.is_unspecified()) {
             groups.entry(id).or_default().insert(source, ports);
         }
         groups
+    }
+
+    /// The VLANs where groups are trusted, by the unspecified address of a family, and the routers there.
+    pub fn asked(&self) -> BTreeMap<GroupId, Ports> {
+        let rows = self.rows().filter(|(id, ..)| id.group.is_unspecified());
+        rows.map(|(id, _, ports)| (id, ports)).collect()
+    }
+
+    fn rows(&self) -> impl Iterator<Item = (GroupId, Option<IpAddr>, Ports)> {
+        self.written.iter().map(|(key, (_, GroupSet { ports, permanent }))| {
+            let (id, source) = from_key(key);
+            (id, source, Ports { ports: *ports, permanent: *permanent })
+        })
     }
 
     /// The changes that make a group's entries these. Sets come before the groups that use them, and what is to be forgotten last: a
@@ -63,7 +77,7 @@ impl Image {
                     sets.push(Write::Set(*set, value));
                 }
                 None => {
-                    // The table of groups is as large as that of sets, and bounded before.
+                    // The table is bounded before, so that there are numbers for all of it twice: `MAX_KEYS`.
                     let Some(set) = self.number() else { continue };
                     self.written.insert(key, (set, value));
                     sets.push(Write::Set(set, value));

@@ -72,6 +72,10 @@ pub fn reading(bytes: &[u8]) {
         Message::Query(query) => query.sources.len(),
     };
     assert!(sources * 4 <= bytes.len(), "{sources} sources in {} bytes", bytes.len());
+    if let Message::Report(records) = &message {
+        let sources = records.iter().flat_map(|record| &record.sources);
+        assert!(sources.clone().all(|source| !source.is_unspecified() && !source.is_multicast()));
+    }
     let Message::Query(query) = message else { return };
     let none: IpAddr =
         if query.from.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
@@ -86,7 +90,8 @@ pub fn reading(bytes: &[u8]) {
     };
     let said = parse(&frame(&question, Mac([2; 6]), from));
     let from = if query.from.is_ipv4() { none } else { query.from };
-    assert_eq!(said, Ok(Message::Query(super::Query { from, group: query.group, sources, response })));
+    let said_again = super::Query { from, group: query.group, sources, response, suppressed: false };
+    assert_eq!(said, Ok(Message::Query(said_again)));
 }
 
 /// A few groups and sources, so that they meet.
@@ -113,7 +118,9 @@ pub fn sequence(bytes: &[u8]) {
     ];
     let (mut now, mut maps) = (1_000_000_000_000, Maps::default());
     let mut snooping = Snooping::new(Timers::STANDARD, now);
-    snooping.set_querier(true, Some(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1)));
+    let link_local = Some(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1));
+    let mut vlans = BTreeMap::from([(0, true), (1, false)]);
+    snooping.set_vlans(now, &vlans, link_local);
     for port in 0..6 {
         let policy = GroupPolicy { groups_max: 6 + u32::from(port), ..GroupPolicy::default() };
         snooping.set_policy(PortId(port), policy);
@@ -142,21 +149,31 @@ pub fn sequence(bytes: &[u8]) {
                 let from = address(group & 0x80 | 1, false);
                 let group = (first & 1 != 0).then_some(id.group);
                 let sources = sources.into_iter().flatten().filter(|_| group.is_some()).collect();
-                let query = super::Query { from, group, sources, response: u32::from(second) * 100 };
+                let (response, suppressed) = (u32::from(second) * 100, first & 2 != 0);
+                let query = super::Query { from, group, sources, response, suppressed };
                 snooping.query(now, port, id.vlan, &query);
             }
             9 => drop(snooping.groups.add(id, port, sources[0], snooping.most(port))),
             10 => drop(std::hint::black_box(snooping.groups.remove(id, port, sources[0]))),
             11 => snooping.port_down(port),
             12 => snooping.port_gone(port),
+            13 => {
+                vlans = (0..3)
+                    .filter(|vlan| first >> vlan & 1 != 0)
+                    .map(|vlan| (vlan, second >> vlan & 1 != 0))
+                    .collect();
+                snooping.set_vlans(now, &vlans, link_local);
+            }
             _ => now += u64::from(first) * u64::from(second) * 10_000_000,
         }
         snooping.tick(now);
-        maps.write(&snooping.work().writes);
+        maps.write(&snooping.work(now).writes);
         judge(&snooping, &maps, now);
     }
-    let after =
-        Snooping::restored(Timers::STANDARD, now, super::Image::adopt(maps.rows()), PortSet::default());
+    let mut after = Snooping::restored(Timers::STANDARD, now, super::Image::adopt(maps.rows()));
+    after.set_vlans(now, &vlans, link_local);
+    after.go_on(now);
+    assert_eq!(after.asked(now), snooping.asked(now), "whoever was trusted is, and no more");
     // A source that is as all others need not be known by itself any more: what counts is who hears it.
     for id in snooping.groups.ids() {
         let (before, after) = (snooping.groups.entries(&id), after.groups.entries(&id));
@@ -171,7 +188,13 @@ pub fn sequence(bytes: &[u8]) {
 fn judge(snooping: &Snooping, maps: &Maps, now: u64) {
     let total: usize = (0..6).map(|port| snooping.groups.used(PortId(port))).sum();
     assert_eq!(total, snooping.groups.total(), "the count drifted");
-    assert!(total <= MAX_GROUPS as usize && maps.groups.len() <= total, "{} of {total}", maps.groups.len());
+    let asked: BTreeMap<_, _> =
+        snooping.asked(now).into_iter().map(|(id, routers)| (key(id, None), routers.ports)).collect();
+    let of_nobody = maps.groups.keys().filter(|key| key.group == [0; 4]);
+    let written: BTreeMap<_, _> = of_nobody.map(|key| (*key, maps.sets[&maps.groups[key]].ports)).collect();
+    assert_eq!(written, asked, "groups are trusted where somebody asks");
+    let groups = maps.groups.len() - asked.len();
+    assert!(total <= MAX_GROUPS as usize && groups <= total, "{groups} of {total}");
     for port in (0..6).map(PortId) {
         assert!(
             snooping.groups.used(port) <= snooping.most(port).max(6 + usize::from(port.0)),
@@ -188,5 +211,6 @@ fn judge(snooping: &Snooping, maps: &Maps, now: u64) {
             assert_eq!(maps.reached(*id, source), wanted.ports, "{id:?} {source}");
         }
     }
-    assert!(maps.groups.keys().all(|key| ids.contains(&from_key(key).0)), "a group that nobody is in");
+    let mut groups = maps.groups.keys().filter(|key| key.group != [0; 4]);
+    assert!(groups.all(|key| ids.contains(&from_key(key).0)), "a group that nobody is in");
 }

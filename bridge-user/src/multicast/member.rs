@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use super::parse::{Old, Record, RecordKind};
+use super::parse::{Record, RecordKind};
 
 /// Whether sources are wanted or unwanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +22,9 @@ pub struct Member {
     pub until: u64,
     /// Sources, each with the time until which it is wanted. `None`, in [`Mode::Exclude`] only: it is unwanted.
     pub sources: BTreeMap<IpAddr, Option<u64>>,
-    /// Somebody speaks in old words, which ones, and until when that is believed: what such a host wants cannot be told by sources.
-    pub old: Option<(Old, u64)>,
+    /// Until when somebody is believed to speak IGMPv1, and IGMPv2 or MLDv1, by [`Old`](super::parse::Old): what such a host wants cannot be told by
+    /// sources. Two times, since a host of the one kind does not keep one of the other alive.
+    pub old: [u64; 2],
 }
 
 /// What a record asks to have asked: whether anybody else still wants this.
@@ -38,7 +39,7 @@ pub struct Asks {
 impl Member {
     /// One that wants nothing: a new one, before its first record.
     pub fn new() -> Self {
-        Self { mode: Mode::Include, until: 0, sources: BTreeMap::new(), old: None }
+        Self { mode: Mode::Include, until: 0, sources: BTreeMap::new(), old: [0; 2] }
     }
 
     /// Whether there is anything that it wants.
@@ -57,19 +58,16 @@ impl Member {
     /// Takes a record of a report in. `until`: when what it says ends unless it is said again. `room`: how many sources may be
     /// added. Gives what is to be asked, and how many sources there was no room for.
     pub fn hear(&mut self, record: &Record, now: u64, until: u64, mut room: usize) -> (Asks, u64) {
-        if let Some(old) = record.old
-            && record.kind == RecordKind::IsEx
-        {
-            let before = self.old.filter(|(_, until)| *until > now).map(|(before, _)| before);
-            self.old = Some((before.map_or(old, |before| before.min(old)), until));
+        if let (Some(old), RecordKind::IsEx) = (record.old, record.kind) {
+            self.old[old as usize] = until;
         }
-        let old = self.old.filter(|(_, until)| *until > now).map(|(old, _)| old);
+        let [first, second] = self.old.map(|until| until > now);
         let (kind, mut sources) = (record.kind, record.sources.as_slice());
         match kind {
             // Of one who may want them all (RFC 3376, section 7.3.2).
-            RecordKind::Block if old.is_some() => return (Asks::default(), 0),
-            RecordKind::ToIn if old == Some(Old::First) => return (Asks::default(), 0),
-            RecordKind::ToEx if old.is_some() => sources = &[],
+            RecordKind::Block if first || second => return (Asks::default(), 0),
+            RecordKind::ToIn if first => return (Asks::default(), 0),
+            RecordKind::ToEx if first || second => sources = &[],
             _ => {}
         }
         let mut refused = 0;

@@ -1,9 +1,11 @@
 //! Multicast snooping: who is in which group, where routers are, and who asks. Pure: messages and the time go in, changes of maps and
 //! queries to be sent come out.
 //!
-//! It does what the Linux bridge does (`br_multicast.c`), with one table for each VLAN and one querier for the whole bridge.
+//! It does what the Linux bridge does (`br_multicast.c`) when it is told to snoop in each VLAN by itself (`mcast_vlan_snooping`).
 
 mod build;
+mod bytes;
+mod entries;
 mod groups;
 mod hear;
 mod image;
@@ -15,23 +17,25 @@ mod parse;
 mod parse_tests;
 mod querier;
 #[cfg(test)]
+mod querier_tests;
+#[cfg(test)]
 mod tests;
 mod timers;
+mod vlans;
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv6Addr},
 };
 
 use bridge_common::{
     PortId,
-    config::ConfigFlags,
-    multicast::{GroupCounters, GroupPolicy, RouterMode},
-    vlan::PortSet,
+    multicast::{GroupCounters, GroupPolicy},
 };
 
 pub use build::{Question, frame};
-pub use groups::{Entries, Full, GroupId, Groups, Ports, each};
+pub use entries::{Entries, Ports, each};
+pub use groups::{Full, GroupId, Groups};
 pub use image::{Image, Write, from_key, key};
 pub use parse::{Malformed, Message, Query, Record, RecordKind, parse};
 pub use querier::Querier;
@@ -50,9 +54,10 @@ pub struct Snooping {
     timers: Timers,
     /// Who is in which group.
     pub groups: Groups,
-    queriers: [Querier; 2],
-    /// Ports behind which a router was heard, and until when that is believed.
-    routers: BTreeMap<PortId, u64>,
+    /// Who asks in each VLAN that there is, by IPv4 and by IPv6.
+    queriers: BTreeMap<u16, [Querier; 2]>,
+    /// Ports behind which a router was heard, in which VLAN, and until when that is believed.
+    routers: BTreeMap<(PortId, u16), u64>,
     policies: BTreeMap<PortId, GroupPolicy>,
     /// What was counted, of the ports of which something was.
     pub counters: BTreeMap<PortId, GroupCounters>,
@@ -71,17 +76,18 @@ pub struct Work {
     pub questions: Vec<Question>,
 }
 
-const fn family(is_v4: bool) -> usize {
-    if is_v4 { 0 } else { 1 }
+/// Whose place in [`Snooping::queriers`] an address has.
+const fn family(like: IpAddr) -> usize {
+    if like.is_ipv4() { 0 } else { 1 }
 }
 
 impl Snooping {
-    /// Nobody is in any group, and nobody has asked.
+    /// Nobody is in any group, and nobody has asked. VLANs are not filtered.
     pub fn new(timers: Timers, now: u64) -> Self {
         let mut snooping = Self {
             timers,
             groups: Groups::default(),
-            queriers: Default::default(),
+            queriers: [(0, Default::default())].into(),
             routers: BTreeMap::new(),
             policies: BTreeMap::new(),
             counters: BTreeMap::new(),
@@ -93,26 +99,25 @@ impl Snooping {
         snooping
     }
 
-    /// Takes in what a former controller has written, as if every host had just said it. [`Self::go_on`] is to follow.
-    pub fn restored(timers: Timers, now: u64, image: Image, routers: PortSet) -> Self {
+    /// Takes in what a former controller has written, as if every host had just said it. [`Self::go_on`] is to follow, once VLANs and
+    /// addresses are known.
+    pub fn restored(timers: Timers, now: u64, image: Image) -> Self {
         let mut snooping = Self::new(timers, now);
         for (id, entries) in image.groups() {
             snooping.groups.restore(id, &entries, now + timers.membership);
         }
         snooping.image = image;
-        snooping.routers = each(routers).map(|port| (port, now + timers.other_querier)).collect();
         snooping
     }
 
-    /// Goes on after a former controller, who knew queriers of these families: they are trusted as if they had just asked.
-    pub fn go_on(&mut self, now: u64, known: ConfigFlags) {
-        let families = [
-            (ConfigFlags::MCAST_QUERIER_V4, IpAddr::V4(Ipv4Addr::BROADCAST)),
-            (ConfigFlags::MCAST_QUERIER_V6, IpAddr::V6(Ipv6Addr::from(u128::MAX))),
-        ];
-        // The highest address there is: whoever asks next is lower.
-        for (querier, (flag, highest)) in self.queriers.iter_mut().zip(families) {
-            querier.go_on(now, known.has(flag), highest, &self.timers);
+    /// Goes on after a former controller, who knew queriers: they are trusted as if they had just asked, and so are routers.
+    pub fn go_on(&mut self, now: u64) {
+        for (GroupId { vlan, group: nobody }, routers) in self.image.asked() {
+            let Some(both) = self.queriers.get_mut(&vlan) else { continue };
+            both[family(nobody)].go_on(now, nobody, &self.timers);
+            for port in each(routers.ports).filter(|port| !routers.permanent.has(*port)) {
+                self.routers.insert((port, vlan), now + self.timers.other_querier);
+            }
         }
     }
 
@@ -121,14 +126,7 @@ impl Snooping {
         self.groups.forget(|_, _| true);
         self.routers.clear();
         self.again.clear();
-        self.queriers.iter_mut().for_each(|querier| querier.begin(now));
-    }
-
-    /// Whether this bridge is to ask if nobody else does, and its link-local IPv6 address, without which it does not by MLD.
-    pub fn set_querier(&mut self, wanted: bool, link_local: Option<Ipv6Addr>) {
-        let [v4, v6] = &mut self.queriers;
-        (v4.wanted, v4.address) = (wanted, Some(Ipv4Addr::UNSPECIFIED.into()));
-        (v6.wanted, v6.address) = (wanted, link_local.map(IpAddr::V6));
+        self.queriers.values_mut().flatten().for_each(|querier| querier.begin(now));
     }
 
     /// What the operator says of a port.
@@ -147,13 +145,13 @@ impl Snooping {
 
     /// A port is there, or forwards again.
     pub fn port_up(&mut self, now: u64) {
-        self.queriers.iter_mut().for_each(|querier| querier.hurry(now));
+        self.queriers.values_mut().flatten().for_each(|querier| querier.hurry(now));
     }
 
     /// A port does not forward any more.
     pub fn port_down(&mut self, port: PortId) {
         self.groups.forget(|_, at| at == port);
-        self.routers.remove(&port);
+        self.routers.retain(|(at, _), _| *at != port);
     }
 
     /// A port is no more.
@@ -170,52 +168,32 @@ impl Snooping {
         self.routers.retain(|_, until| *until > now);
         let due = self.again.extract_if(.., |(at, _)| *at <= now).map(|(_, question)| question);
         self.questions.extend(due.collect::<Vec<_>>());
-        for all in [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)] {
-            if self.queriers[family(all.is_ipv4())].is_due(now, &self.timers) {
-                let question = self.question(None, all, Vec::new(), self.timers.response);
-                self.questions.push(question);
-            }
-        }
+        let general = self.ask_all(now);
+        self.questions.extend(general);
     }
 
     /// When [`Self::tick`] is due next.
     pub fn next(&self, now: u64) -> u64 {
-        let queriers = self.queriers.iter().map(|querier| querier.next(now));
+        let queriers = self.queriers.values().flatten().map(|querier| querier.next(now));
         let again = self.again.iter().map(|(at, _)| *at);
         queriers.chain(again).chain(self.routers.values().copied()).fold(self.groups.next(), u64::min)
     }
 
-    /// What there is to do since the last time.
-    pub fn work(&mut self) -> Work {
-        let mut writes = Vec::new();
+    /// What there is to do since the last time. Whom nobody asks any more is not trusted before anything else is forgotten, and before
+    /// anybody is trusted, what they said is written.
+    pub fn work(&mut self, now: u64) -> Work {
+        let (mut writes, asked) = (Vec::new(), self.asked(now));
+        let before = self.image.asked();
+        for id in before.keys().filter(|id| !asked.contains_key(id)) {
+            writes.extend(self.image.change(*id, &Entries::new()));
+        }
         for id in self.groups.changed() {
-            let entries = self.groups.entries(&id);
-            writes.extend(self.image.change(id, &entries));
+            writes.extend(self.image.change(id, &self.groups.entries(&id)));
+        }
+        for (id, routers) in asked.into_iter().filter(|(id, routers)| before.get(id) != Some(routers)) {
+            writes.extend(self.image.change(id, &[(None, routers)].into()));
         }
         Work { writes, questions: std::mem::take(&mut self.questions) }
-    }
-
-    /// The flags that say of which families somebody asks who is in groups.
-    pub fn known(&self, now: u64) -> ConfigFlags {
-        let [v4, v6] = [0, 1].map(|at| self.queriers[at].is_known(now));
-        ConfigFlags::default().with(ConfigFlags::MCAST_QUERIER_V4, v4).with(ConfigFlags::MCAST_QUERIER_V6, v6)
-    }
-
-    /// The ports behind which there are routers, and those of them where the operator says so.
-    pub fn routers(&self) -> Ports {
-        let learned = self.routers.keys().fold(PortSet::default(), |set, port| set.with(*port, true));
-        let mut routers = Ports { ports: learned, permanent: PortSet::default() };
-        for (port, policy) in &self.policies {
-            match RouterMode::from_raw(policy.router) {
-                RouterMode::Learned => {}
-                RouterMode::Disabled => routers.ports = routers.ports.with(*port, false),
-                RouterMode::Permanent => {
-                    routers.ports = routers.ports.with(*port, true);
-                    routers.permanent = routers.permanent.with(*port, true);
-                }
-            }
-        }
-        routers
     }
 }
 

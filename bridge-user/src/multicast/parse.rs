@@ -2,7 +2,9 @@
 //!
 //! Pure and total: every frame is a [`Message`] or a reason why it is none. What cannot be right is refused, as hosts do.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
+
+use super::bytes::{add, array, from, sum, two, up_to, v4, v6};
 
 /// What somebody said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +67,8 @@ pub struct Query {
     pub sources: Vec<IpAddr>,
     /// Hosts answer within so many milliseconds.
     pub response: u32,
+    /// Who hears it is not to expect that what nobody answers for has ended (the S flag).
+    pub suppressed: bool,
 }
 
 /// Why a frame says nothing.
@@ -93,7 +97,7 @@ pub enum Malformed {
     Other,
 }
 
-type Result<T> = std::result::Result<T, Malformed>;
+pub(super) type Result<T> = std::result::Result<T, Malformed>;
 
 const IGMP: u8 = 2;
 const ICMPV6: u8 = 58;
@@ -111,48 +115,6 @@ pub fn parse(frame: &[u8]) -> Result<Message> {
         }
     }
     Err(Malformed::Other)
-}
-
-fn from(bytes: &[u8], at: usize) -> Result<&[u8]> {
-    bytes.get(at..).ok_or(Malformed::Short)
-}
-
-fn up_to(bytes: &[u8], length: usize) -> Result<&[u8]> {
-    bytes.get(..length).ok_or(Malformed::Short)
-}
-
-fn array<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N]> {
-    let end = at.checked_add(N).ok_or(Malformed::Short)?;
-    bytes.get(at..end).and_then(|bytes| bytes.try_into().ok()).ok_or(Malformed::Short)
-}
-
-fn two(bytes: &[u8], at: usize) -> Result<u16> {
-    Ok(u16::from_be_bytes(array(bytes, at)?))
-}
-
-fn v4(bytes: &[u8], at: usize) -> Result<IpAddr> {
-    Ok(Ipv4Addr::from(array::<4>(bytes, at)?).into())
-}
-
-fn v6(bytes: &[u8], at: usize) -> Result<IpAddr> {
-    Ok(Ipv6Addr::from(array::<16>(bytes, at)?).into())
-}
-
-/// The Internet checksum's sum of these bytes, folded. Whole and right, it is 0xffff.
-pub(super) fn sum(bytes: &[u8]) -> u16 {
-    let mut sum = 0_u32;
-    for pair in bytes.chunks(2) {
-        let low = pair.get(1).copied().unwrap_or(0);
-        sum += u32::from(u16::from_be_bytes([pair[0], low]));
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    sum as u16
-}
-
-/// Sums of parts make the whole's, since each part but the last has an even number of bytes.
-pub(super) fn add(a: u16, b: u16) -> u16 {
-    let sum = u32::from(a) + u32::from(b);
-    ((sum & 0xffff) + (sum >> 16)) as u16
 }
 
 fn ipv4(packet: &[u8]) -> Result<Message> {
@@ -201,12 +163,11 @@ fn igmp(sender: IpAddr, message: &[u8]) -> Result<Message> {
         0x11 => {
             // Version 1 says nothing of the time, and means ten seconds.
             let tenths = if code == 0 { 100 } else { floating(code.into(), 4, 0x80) };
-            let sources = if message.len() >= 12 {
-                sources(message, 12, two(message, 10)?, 4, v4)?
-            } else {
-                Vec::new()
+            let tail = match message.len() {
+                8 => Tail::default(),
+                _ => tail(message, 8, 4, v4)?,
             };
-            query(sender, group, sources, tenths.saturating_mul(100))
+            query(sender, group, tail, tenths.saturating_mul(100))
         }
         _ => Err(Malformed::Other),
     }
@@ -258,11 +219,11 @@ fn mld(sender: IpAddr, addresses: [u8; 32], message: &[u8]) -> Result<Message> {
         143 => records(message, 16, v6).map(Message::Report),
         130 => {
             let (group, code) = (v6(message, 8)?, two(message, 4)?);
-            let (response, sources) = match message.len() {
-                24..28 => (code.into(), Vec::new()),
-                _ => (floating(code.into(), 12, 0x8000), sources(message, 28, two(message, 26)?, 16, v6)?),
+            let (response, tail) = match message.len() {
+                24 => (code.into(), Tail::default()),
+                _ => (floating(code.into(), 12, 0x8000), tail(message, 24, 16, v6)?),
             };
-            query(sender, group, sources, response)
+            query(sender, group, tail, response)
         }
         _ => Err(Malformed::Other),
     }
@@ -277,12 +238,27 @@ fn floating(code: u32, bits: u32, limit: u32) -> u32 {
     mantissa << ((code >> bits & 7) + 3)
 }
 
-fn query(sender: IpAddr, group: IpAddr, sources: Vec<IpAddr>, response: u32) -> Result<Message> {
+/// What queries have had behind the group since IGMPv3 and MLDv2.
+#[derive(Default)]
+struct Tail {
+    suppressed: bool,
+    sources: Vec<IpAddr>,
+}
+
+/// Reads it. A query of a length between those of two versions is none (RFC 3376, section 7.1; RFC 3810, section 8.1).
+fn tail(message: &[u8], at: usize, size: usize, address: fn(&[u8], usize) -> Result<IpAddr>) -> Result<Tail> {
+    let [flags, _, high, low] = array(message, at)?;
+    let sources = sources(message, at + 4, u16::from_be_bytes([high, low]), size, address)?;
+    Ok(Tail { suppressed: flags & 8 != 0, sources })
+}
+
+fn query(from: IpAddr, group: IpAddr, tail: Tail, response: u32) -> Result<Message> {
+    let Tail { suppressed, sources } = tail;
     let group = (!group.is_unspecified()).then_some(group);
     match group {
         Some(group) if !group.is_multicast() => Err(Malformed::Group),
         None if !sources.is_empty() => Err(Malformed::Group),
-        _ => Ok(Message::Query(Query { from: sender, group, sources, response })),
+        _ => Ok(Message::Query(Query { from, group, sources, response, suppressed })),
     }
 }
 
@@ -304,7 +280,8 @@ fn records(message: &[u8], size: usize, address: fn(&[u8], usize) -> Result<IpAd
     for _ in 0..two(message, 6)? {
         let [kind, words] = array(message, at)?;
         let (count, group) = (two(message, at + 2)?, address(message, at + 4)?);
-        let listed = sources(message, at + 4 + size, count, size, address)?;
+        let mut listed = sources(message, at + 4 + size, count, size, address)?;
+        listed.retain(can_send);
         at += 4 + size * (1 + usize::from(count)) + usize::from(words) * 4;
         let kind = match kind {
             1 => RecordKind::IsIn,
@@ -322,4 +299,13 @@ fn records(message: &[u8], size: usize, address: fn(&[u8], usize) -> Result<IpAd
         found.push(Record { kind, old: None, group, sources: listed });
     }
     Ok(found)
+}
+
+/// Whether an address can be that of a source; others are passed over, as in the Linux bridge (`br_multicast_new_group_src`).
+fn can_send(source: &IpAddr) -> bool {
+    let nobody = match source {
+        IpAddr::V4(v4) => v4.octets()[0] == 0,
+        IpAddr::V6(v6) => v6.is_unspecified(),
+    };
+    !nobody && !source.is_multicast()
 }

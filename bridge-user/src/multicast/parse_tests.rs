@@ -31,7 +31,7 @@ fn built_queries_are_read_as_they_were_meant() {
             assert!(frame.len() >= 60 && frame[0] & 1 == 1);
             let sender = if ip(group).is_ipv4() { ip("0.0.0.0") } else { from.into() };
             let group = Some(ip(group)).filter(|group| !group.is_unspecified());
-            let query = Query { from: sender, group, sources, response: 1000 };
+            let query = Query { from: sender, group, sources, response: 1000, suppressed: false };
             assert_eq!(parse(&frame), Ok(Message::Query(query)), "{question:?}");
             for at in 0..frame.len() {
                 // Whatever is cut off, nothing else is read.
@@ -66,14 +66,14 @@ fn what_cannot_be_right_says_nothing() {
 #[test]
 fn old_and_new_reports_are_told_alike() {
     let sum = |message: &mut Vec<u8>| {
-        let sum = !super::parse::sum(message);
+        let sum = !super::bytes::sum(message);
         message[2..4].copy_from_slice(&sum.to_be_bytes());
     };
     let packet = |mut message: Vec<u8>| {
         sum(&mut message);
         let mut header =
             vec![0x45, 0, 0, 20 + message.len() as u8, 0, 0, 0, 0, 1, 2, 0, 0, 10, 0, 0, 1, 239, 1, 2, 3];
-        let check = !super::parse::sum(&header);
+        let check = !super::bytes::sum(&header);
         header[10..12].copy_from_slice(&check.to_be_bytes());
         [&[1, 0, 0x5e, 1, 2, 3, 2, 0, 0, 0, 0, 1, 8, 0][..], &header, &message].concat()
     };
@@ -96,6 +96,21 @@ fn old_and_new_reports_are_told_alike() {
     three[7] = 4;
     assert_eq!(parse(&packet(three.clone())), Err(Malformed::Short));
     assert_eq!(parse(&packet(vec![0x16, 0, 0, 0, 10, 0, 0, 1])), Err(Malformed::Group));
+    // Sources that cannot be any are passed over: the programs know 0.0.0.0 as the group itself.
+    let mut odd = vec![0x22, 0, 0, 0, 0, 0, 0, 1, 5, 0, 0, 4, 239, 1, 2, 4];
+    odd.extend([0, 0, 0, 0, 192, 0, 2, 1, 239, 1, 1, 1, 0, 1, 2, 3]);
+    assert_eq!(said(&odd), [record(RecordKind::Allow, "239.1.2.4", &["192.0.2.1"])]);
+    // A query of 8 bytes, or of 12 and more, and none between.
+    let query = |length: usize| {
+        let mut message = vec![0x11, 10, 0, 0, 239, 1, 2, 3, 8, 0, 0, 0];
+        message.truncate(length);
+        parse(&packet(message))
+    };
+    for (length, suppressed) in [(8, false), (12, true)] {
+        let Ok(Message::Query(query)) = query(length) else { panic!("{:?}", query(length)) };
+        assert_eq!((query.group, query.suppressed), (Some(ip("239.1.2.3")), suppressed));
+    }
+    assert!((9..12).all(|length| query(length) == Err(Malformed::Short)));
     // 128 and above are floating-point numbers.
     let max = |code: u8| match parse(&packet(vec![0x11, code, 0, 0, 0, 0, 0, 0])) {
         Ok(Message::Query(query)) => query.response,

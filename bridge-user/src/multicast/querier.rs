@@ -39,7 +39,9 @@ impl Querier {
     /// Another one asks, and leaves hosts so much time. False if it is not believed: this bridge has the lower address.
     pub fn hear(&mut self, from: IpAddr, response: u64, now: u64, timers: &Timers) -> bool {
         let beaten = match self.other(now) {
-            Some(other) => from > other,
+            // A switch that is no router loses to every router, and keeps none of them from being heard.
+            Some(other) if other.is_unspecified() => false,
+            Some(other) => from.is_unspecified() || from > other,
             None => self.is_own(now) && self.address.is_some_and(|own| !own.is_unspecified() && from > own),
         };
         if beaten {
@@ -62,13 +64,12 @@ impl Querier {
     }
 
     /// As [`Self::begin`], after what a former controller knew, which is trusted until it is too old: whoever asked then, asks on.
-    pub fn go_on(&mut self, now: u64, was_known: bool, unspecified: IpAddr, timers: &Timers) {
+    /// That was `nobody`, the unspecified address, to whom nobody loses.
+    pub fn go_on(&mut self, now: u64, nobody: IpAddr, timers: &Timers) {
         self.hurry(now);
-        if was_known {
-            self.trusted = Some(now);
-            if !self.is_own(now) {
-                self.other = Some((unspecified, now + timers.other_querier));
-            }
+        self.trusted = Some(now);
+        if !self.is_own(now) {
+            self.other = Some((nobody, now + timers.other_querier));
         }
     }
 

@@ -4,14 +4,14 @@ use std::net::IpAddr;
 
 use bridge_common::{
     PortId,
-    config::ConfigFlags,
-    multicast::{GroupPolicy, RouterMode},
+    multicast::{GroupPolicy, MAX_GROUPS},
     vlan::PortSet,
 };
 use proptest::prelude::*;
 
 use super::{
-    groups::{GroupId, Groups, Times, each},
+    entries::each,
+    groups::{GroupId, Groups, Times},
     image::{Image, Write},
     laws,
     member::{Asks, Member, Mode},
@@ -19,15 +19,15 @@ use super::{
     *,
 };
 
-const A: PortId = PortId(2);
-const B: PortId = PortId(3);
-const NOW: u64 = 1_000 * SECOND;
+pub(super) const A: PortId = PortId(2);
+pub(super) const B: PortId = PortId(3);
+pub(super) const NOW: u64 = 1_000 * SECOND;
 
 pub(super) fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-fn id(group: &str) -> GroupId {
+pub(super) fn id(group: &str) -> GroupId {
     GroupId { vlan: 0, group: ip(group) }
 }
 
@@ -39,30 +39,36 @@ pub(super) fn old(kind: RecordKind, old: Old, group: &str) -> Record {
     Record { old: Some(old), ..record(kind, group, &[]) }
 }
 
-fn ports(set: PortSet) -> Vec<u16> {
+pub(super) fn ports(set: PortSet) -> Vec<u16> {
     each(set).map(|port| port.0).collect()
 }
 
 /// The ports of all sources, and of each that is another case.
-fn seen(snooping: &Snooping, group: &str) -> Vec<(Option<IpAddr>, Vec<u16>)> {
+pub(super) fn seen(snooping: &Snooping, group: &str) -> Vec<(Option<IpAddr>, Vec<u16>)> {
     let entries = snooping.groups.entries(&id(group));
     entries.into_iter().map(|(source, of)| (source, ports(of.ports))).collect()
 }
 
-fn snooping() -> Snooping {
+pub(super) fn snooping() -> Snooping {
     let mut snooping = Snooping::new(Timers::STANDARD, NOW);
-    snooping.set_querier(true, Some("fe80::1".parse().unwrap()));
+    ask(&mut snooping, Some("fe80::1"));
     snooping
 }
 
+/// The bridge is to ask where VLANs are not filtered.
+pub(super) fn ask(snooping: &mut Snooping, link_local: Option<&str>) {
+    snooping.set_vlans(NOW, &[(0, true)].into(), link_local.map(|text| text.parse().unwrap()));
+}
+
 /// A query as somebody else sends it.
-fn query(group: &str, sources: &[&str], from: &str) -> Query {
+pub(super) fn query(group: &str, sources: &[&str], from: &str) -> Query {
     let group = (!group.is_empty()).then(|| ip(group));
     Query {
         from: ip(from),
         group,
         sources: sources.iter().map(|source| ip(source)).collect(),
         response: 10_000,
+        suppressed: false,
     }
 }
 
@@ -73,7 +79,7 @@ fn a_membership_follows_the_standards_tables() {
     let (end, later) = (NOW + 100, NOW + 500);
     let include = |sources: &[u8]| {
         let sources = sources.iter().map(|last| (ip(&format!("192.0.2.{last}")), Some(end))).collect();
-        Member { mode: Mode::Include, until: 0, sources, old: None }
+        Member { mode: Mode::Include, until: 0, sources, old: [0; 2] }
     };
     let exclude = |wanted: &[u8], unwanted: &[u8]| {
         let mut member = Member { mode: Mode::Exclude, until: end, ..include(wanted) };
@@ -139,13 +145,13 @@ fn who_leaves_is_asked_twice_and_gone_after_two_seconds_unless_somebody_answers(
     for answered in [false, true] {
         let mut snooping = snooping();
         snooping.tick(NOW);
-        let _ = snooping.work();
+        let _ = snooping.work(NOW);
         snooping.report(NOW, A, 0, &old(RecordKind::IsEx, Old::Second, "239.1.2.3"));
         snooping.report(NOW, A, 0, &old(RecordKind::ToIn, Old::Second, "239.1.2.3"));
         // A second leave in the same second is not a second question.
         snooping.report(NOW, A, 0, &old(RecordKind::ToIn, Old::Second, "239.1.2.3"));
         let asked = |snooping: &mut Snooping| {
-            snooping.work().questions.iter().filter(|q| q.group == ip("239.1.2.3")).count()
+            snooping.work(NOW).questions.iter().filter(|q| q.group == ip("239.1.2.3")).count()
         };
         assert_eq!(asked(&mut snooping), 1);
         snooping.tick(NOW + SECOND);
@@ -168,69 +174,16 @@ fn who_leaves_is_asked_twice_and_gone_after_two_seconds_unless_somebody_answers(
 fn where_another_asks_its_questions_decide_who_has_left() {
     let mut snooping = snooping();
     snooping.query(NOW, PortId::UPLINK, 0, &query("", &[], "10.0.0.1"));
-    let _ = snooping.work();
+    let _ = snooping.work(NOW);
     snooping.report(NOW, A, 0, &record(RecordKind::ToEx, "239.1.2.3", &[]));
     snooping.report(NOW, A, 0, &record(RecordKind::ToIn, "239.1.2.3", &[]));
-    assert_eq!(snooping.work().questions, []);
+    assert_eq!(snooping.work(NOW).questions, []);
     snooping.tick(NOW + 100 * SECOND);
     assert_eq!(seen(&snooping, "239.1.2.3"), [(None, vec![2])], "nobody has asked");
     let asked = Query { response: 1000, ..query("239.1.2.3", &[], "10.0.0.1") };
     snooping.query(NOW + 100 * SECOND, PortId::UPLINK, 0, &asked);
     snooping.tick(NOW + 102 * SECOND);
     assert_eq!(seen(&snooping, "239.1.2.3"), []);
-}
-
-#[test]
-fn the_lowest_address_asks() {
-    let mut snooping = snooping();
-    let (v4, v6) = (ConfigFlags::MCAST_QUERIER_V4, ConfigFlags::MCAST_QUERIER_V6);
-    let general = |snooping: &mut Snooping, now: u64| {
-        snooping.tick(now);
-        let questions = snooping.work().questions;
-        questions.iter().filter(|q| q.group.is_unspecified()).map(|q| q.group.is_ipv4()).collect::<Vec<_>>()
-    };
-    assert_eq!(general(&mut snooping, NOW), [true, false]);
-    assert_eq!(snooping.known(NOW), ConfigFlags(0), "hosts have ten seconds to answer");
-    assert_eq!(general(&mut snooping, NOW + 32 * SECOND), [true, false], "soon again, in the beginning");
-    assert!(snooping.known(NOW + 32 * SECOND).has(ConfigFlags(v4.0 | v6.0)));
-    // Ours is 0.0.0.0 by IGMP, which loses to everybody, and fe80::1 by MLD, which does not lose to fe80::2.
-    let at = NOW + 40 * SECOND;
-    for (from, port) in [("10.0.0.9", A), ("fe80::2", B)] {
-        snooping.query(at, port, 0, &query("", &[], from));
-    }
-    assert_eq!(general(&mut snooping, at + 150 * SECOND), [false]);
-    assert_eq!(ports(snooping.routers().ports), [2], "who is not believed is no router");
-    // A lower one takes over, a higher one does not.
-    snooping.query(at, B, 0, &query("", &[], "10.0.0.1"));
-    snooping.query(at + 100 * SECOND, A, 0, &query("", &[], "10.0.0.9"));
-    snooping.query(at + 100 * SECOND, A, 0, &query("", &[], "fe80::0"));
-    assert!(general(&mut snooping, at + 254 * SECOND).is_empty());
-    assert_eq!(general(&mut snooping, at + 255 * SECOND), [true], "the other is silent");
-    assert!(snooping.known(at + 255 * SECOND).has(v4), "the table was never wrong");
-    assert_eq!(general(&mut snooping, at + 355 * SECOND), [false]);
-    // Without an address of its own the bridge does not ask, and nobody does.
-    snooping.set_querier(true, None);
-    snooping.tick(at + 1000 * SECOND);
-    assert_eq!(snooping.known(at + 1000 * SECOND), v4);
-}
-
-#[test]
-fn our_own_query_and_that_of_a_port_without_routers_is_nobodys() {
-    let mut snooping = snooping();
-    snooping.query(NOW, PortId::HOST, 0, &query("", &[], "0.0.0.0"));
-    snooping.query(NOW, PortId::HOST, 0, &query("", &[], "fe80::1"));
-    snooping.set_policy(A, GroupPolicy { router: RouterMode::Disabled as u16, ..GroupPolicy::default() });
-    snooping.query(NOW, A, 0, &query("", &[], "10.0.0.1"));
-    snooping.router(NOW, A);
-    assert!(snooping.routers().ports.is_empty());
-    snooping.tick(NOW);
-    assert_eq!(snooping.work().questions.len(), 2, "the bridge goes on asking");
-    snooping.set_policy(B, GroupPolicy { router: RouterMode::Permanent as u16, ..GroupPolicy::default() });
-    assert_eq!(ports(snooping.routers().permanent), [3]);
-    snooping.query(NOW, PortId::UPLINK, 0, &query("", &[], "10.0.0.1"));
-    assert_eq!(ports(snooping.routers().ports), [1, 3]);
-    snooping.tick(NOW + 255 * SECOND);
-    assert_eq!(ports(snooping.routers().ports), [3]);
 }
 
 #[test]
@@ -262,13 +215,25 @@ fn a_host_with_old_words_cannot_be_told_apart_by_sources() {
     snooping.report(NOW, A, 0, &old(RecordKind::ToIn, Old::Second, group));
     snooping.tick(NOW + 10 * SECOND);
     assert_eq!(seen(&snooping, group), [(None, vec![2])]);
+    // It is believed to be there for as long as it speaks, whoever speaks IGMPv2 there.
+    for time in [100, 200, 300] {
+        snooping.report(NOW + time * SECOND, A, 0, &old(RecordKind::IsEx, Old::Second, group));
+    }
+    snooping.report(NOW + 301 * SECOND, A, 0, &old(RecordKind::ToIn, Old::Second, group));
+    snooping.tick(NOW + 304 * SECOND);
+    assert_eq!(seen(&snooping, group), []);
 }
 
 #[test]
 fn permanent_ports_stay_and_take_the_operators_word_only() {
     let mut snooping = snooping();
     let (group, source) = (id("239.1.2.3"), ip("192.0.2.1"));
-    assert_eq!(snooping.groups.add(group, A, None, 10), Ok(true));
+    assert_eq!(
+        snooping.groups.add(group, A, Some(source), 1),
+        Err(Full),
+        "one for the group, and one for the source"
+    );
+    assert_eq!(snooping.groups.add(group, A, None, 1), Ok(true));
     assert_eq!(snooping.groups.add(group, A, None, 10), Ok(false));
     assert_eq!(snooping.groups.add(group, B, Some(source), 10), Ok(true));
     snooping.report(NOW, A, 0, &record(RecordKind::ToEx, "239.1.2.3", &["192.0.2.9"]));
@@ -285,20 +250,22 @@ fn permanent_ports_stay_and_take_the_operators_word_only() {
 #[test]
 fn what_was_written_is_read_back_as_it_was() {
     let mut before = snooping();
+    before.set_vlans(NOW, &[(0, true), (7, true)].into(), None);
     before.report(NOW, A, 7, &record(RecordKind::ToEx, "239.1.2.3", &["192.0.2.1"]));
     before.report(NOW, B, 7, &record(RecordKind::Allow, "239.1.2.3", &["192.0.2.1", "192.0.2.2"]));
     before.report(NOW, B, 0, &record(RecordKind::ToEx, "ff05::1", &[]));
     before.groups.add(id("ff05::1"), A, Some(ip("2001:db8::1")), 100).unwrap();
     let mut maps = laws::Maps::default();
-    maps.write(&before.work().writes);
-    let mut after = Snooping::restored(Timers::STANDARD, NOW, Image::adopt(maps.rows()), PortSet::default());
+    maps.write(&before.work(NOW).writes);
+    let mut after = Snooping::restored(Timers::STANDARD, NOW, Image::adopt(maps.rows()));
+    after.set_vlans(NOW, &[(0, true), (7, true)].into(), None);
     for id in before.groups.ids() {
         assert_eq!(after.groups.entries(&id), before.groups.entries(&id), "{id:?}");
     }
     assert_eq!(after.groups.total(), before.groups.total());
-    assert_eq!(after.work().writes, [], "there is nothing to change");
+    assert_eq!(after.work(NOW).writes, [], "there is nothing to change");
     after.tick(NOW + 260 * SECOND);
-    maps.write(&after.work().writes);
+    maps.write(&after.work(NOW).writes);
     assert_eq!(seen(&after, "ff05::1"), [(None, vec![]), (Some(ip("2001:db8::1")), vec![2])]);
     assert_eq!(maps.groups.len(), 2, "only what is permanent is left");
 }
@@ -317,6 +284,25 @@ fn a_source_is_written_before_it_is_used_and_the_group_before_a_source_goes() {
     groups.hear(id("239.1.2.3"), A, &record(RecordKind::IsEx, "239.1.2.3", &[]), times, 10);
     let second = image.change(id("239.1.2.3"), &groups.entries(&id("239.1.2.3")));
     assert!(matches!(second[..], [Write::Forget(..)]), "{second:?}");
+}
+
+/// In one reading of the ring, all hosts may leave a full table's groups and join others.
+#[test]
+fn what_is_new_in_a_full_table_takes_the_place_of_what_goes() {
+    let mut snooping = snooping();
+    snooping.set_policy(A, GroupPolicy { groups_max: MAX_GROUPS, ..GroupPolicy::default() });
+    let group = |first: u32, number: u32| std::net::Ipv4Addr::from(first + number).to_string();
+    for number in 0..MAX_GROUPS {
+        snooping.report(NOW, A, 0, &record(RecordKind::ToEx, &group(0xef00_0000, number), &[]));
+    }
+    let joined = |writes: &[Write]| writes.iter().filter(|write| matches!(write, Write::Group(..))).count();
+    assert_eq!(joined(&snooping.work(NOW).writes), MAX_GROUPS as usize);
+    for number in 0..MAX_GROUPS {
+        snooping.groups.leave(id(&group(0xef00_0000, number)), A);
+        // In the order in which they are written, all of these come first.
+        snooping.report(NOW, A, 0, &record(RecordKind::ToEx, &group(0xee00_0000, number), &[]));
+    }
+    assert_eq!(joined(&snooping.work(NOW).writes), MAX_GROUPS as usize);
 }
 
 proptest! {

@@ -16,10 +16,27 @@ pub struct Listener {
     socket: UdpSocket,
 }
 
+/// Whose datagrams a member of a group wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sources {
+    /// Everybody's.
+    All,
+    /// Only this source's, as by `MCAST_JOIN_SOURCE_GROUP`.
+    Only(IpAddr),
+    /// All but this source's, as by `MCAST_BLOCK_SOURCE`.
+    But(IpAddr),
+}
+
 impl Listener {
     /// Hears every datagram to `port` that the device receives, broadcasts among them; of the family of `like`.
     pub fn open(ns: &Namespace, dev: &str, like: impl Into<IpAddr>, port: u16) -> Result<Listener> {
-        let socket = udp_socket(ns, unspecified(like.into()), port)?;
+        let like = like.into();
+        ns.run(|| Self::bind(dev, like, port)).with_context(|| ns.name().to_owned())
+    }
+
+    fn bind(dev: &str, like: IpAddr, port: u16) -> Result<Listener> {
+        let address = SocketAddr::new(unspecified(like), port);
+        let socket = UdpSocket::bind(address).with_context(|| format!("bind {address}"))?;
         setsockopt(&socket, sockopt::BindToDevice, &dev.into()).with_context(|| format!("bind to {dev}"))?;
         setsockopt(&socket, sockopt::RcvBufForce, &(8 << 20)).context("receive buffer")?;
         Ok(Listener { socket })
@@ -27,19 +44,10 @@ impl Listener {
 
     /// Becomes a member of `group` on the device, for which the kernel sends an IGMP or MLD report, and hears `port`.
     pub fn join(ns: &Namespace, dev: &str, group: impl Into<IpAddr>, port: u16) -> Result<Listener> {
-        let group = group.into();
-        let listener = Self::open(ns, dev, group, port)?;
-        let index = ns.run(|| device::index(dev))?;
-        match group {
-            // By the interface's index; the standard library knows addresses only, which the device may not have.
-            IpAddr::V4(group) => join_v4(&listener.socket, group, index),
-            IpAddr::V6(group) => listener.socket.join_multicast_v6(&group, index),
-        }
-        .with_context(|| format!("{}: join {group} on {dev}", ns.name()))?;
-        Ok(listener)
+        Self::join_in(ns, dev, group.into(), port, Sources::All)
     }
 
-    /// Becomes a member of `group` for what one source sends, as by `MCAST_JOIN_SOURCE_GROUP`.
+    /// Becomes a member of `group` for what one source sends.
     pub fn join_source(
         ns: &Namespace,
         dev: &str,
@@ -47,13 +55,10 @@ impl Listener {
         source: IpAddr,
         port: u16,
     ) -> Result<Listener> {
-        let listener = Self::open(ns, dev, group, port)?;
-        let index = ns.run(|| device::index(dev))?;
-        listener.source(libc::MCAST_JOIN_SOURCE_GROUP, index, group, source)?;
-        Ok(listener)
+        Self::join_in(ns, dev, group, port, Sources::Only(source))
     }
 
-    /// Becomes a member of `group` for what all sources send but one, as by `MCAST_BLOCK_SOURCE`.
+    /// Becomes a member of `group` for what all sources send but one.
     pub fn join_without(
         ns: &Namespace,
         dev: &str,
@@ -61,9 +66,29 @@ impl Listener {
         source: IpAddr,
         port: u16,
     ) -> Result<Listener> {
-        let listener = Self::join(ns, dev, group, port)?;
-        let index = ns.run(|| device::index(dev))?;
-        listener.source(libc::MCAST_BLOCK_SOURCE, index, group, source)?;
+        Self::join_in(ns, dev, group, port, Sources::But(source))
+    }
+
+    fn join_in(ns: &Namespace, dev: &str, group: IpAddr, port: u16, sources: Sources) -> Result<Listener> {
+        ns.run(|| Self::join_here(dev, group, port, sources)).with_context(|| ns.name().to_owned())
+    }
+
+    /// The same where the calling thread is, such as in a guest.
+    pub fn join_here(dev: &str, group: IpAddr, port: u16, sources: Sources) -> Result<Listener> {
+        let (listener, index) = (Self::bind(dev, group, port)?, device::index(dev)?);
+        let joined = match (sources, group) {
+            (Sources::Only(source), _) => {
+                listener.source(libc::MCAST_JOIN_SOURCE_GROUP, index, group, source)?;
+                return Ok(listener);
+            }
+            // By the interface's index; the standard library knows addresses only, which the device may not have.
+            (_, IpAddr::V4(group)) => join_v4(&listener.socket, group, index),
+            (_, IpAddr::V6(group)) => listener.socket.join_multicast_v6(&group, index),
+        };
+        joined.with_context(|| format!("join {group} on {dev}"))?;
+        if let Sources::But(source) = sources {
+            listener.source(libc::MCAST_BLOCK_SOURCE, index, group, source)?;
+        }
         Ok(listener)
     }
 

@@ -10,9 +10,14 @@ use bridge_common::{
         laws::changed,
         script::{ABSENT, CAPACITY, CLOCKS, Devices, Step, VIDS},
     },
+    multicast::{FIRST_SET, GroupSet},
     policy::Meter,
+    vlan::PortSet,
 };
-use bridge_user::datapath::{Bench, BridgeName, Context, Options, PinDir, Programs, Slot, Station, Tables};
+use bridge_user::{
+    datapath::{Bench, BridgeName, Context, Options, PinDir, Programs, Slot, Station, Tables},
+    multicast::Write,
+};
 use xbr_lab::{Cleanup, RawPort, unique_name};
 
 /// Within which a copy comes out.
@@ -86,6 +91,7 @@ impl Kernel {
         }
         self.bench.set_sources(&model.sources).unwrap();
         self.set_stations(model);
+        self.set_groups(model);
         self.tables.settle_floods(true).unwrap();
         self.bench.forget().unwrap();
         self.bench.events();
@@ -101,6 +107,7 @@ impl Kernel {
             Step::Member(vid, ..) => self.set_vlan(model, vid),
             Step::Source(..) => self.bench.set_sources(&model.sources).unwrap(),
             Step::Fix(..) | Step::Delete(_) => self.set_stations(model),
+            Step::Group(..) => self.set_groups(model),
             Step::Filtering(_) => {
                 self.tables.set_config(model.config).unwrap();
                 self.set_stations(model);
@@ -119,6 +126,20 @@ impl Kernel {
 
     fn set_vlan(&mut self, model: &Model, vid: u16) {
         self.bench.set_vlan(vid, model.vlans.get(&vid).copied().unwrap_or_default()).unwrap();
+    }
+
+    /// Groups have the numbers that they have in the model.
+    fn set_groups(&mut self, model: &Model) {
+        for (key, ..) in self.tables.groups().unwrap() {
+            if !model.groups.contains_key(&key) {
+                self.tables.change_group(&Write::Forget(key)).unwrap();
+            }
+        }
+        for (number, (key, ports)) in (FIRST_SET..).zip(&model.groups) {
+            let set = GroupSet { ports: *ports, permanent: PortSet::default() };
+            self.tables.change_group(&Write::Set(number, set)).unwrap();
+            self.tables.change_group(&Write::Group(*key, number)).unwrap();
+        }
     }
 
     fn set_stations(&mut self, model: &Model) {

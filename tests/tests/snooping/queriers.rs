@@ -1,33 +1,17 @@
 //! Who asks, and where routers are.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr},
     time::{Duration, Instant},
 };
 
-use bridge_common::Mac;
-use bridge_user::multicast::{Message, Question, frame, parse};
-use xbr_lab::{GuestKind, Listener, Node, RawPort, require_privileges, wait_until};
+use bridge_user::multicast::{Message, parse};
+use xbr_lab::{GuestKind, Listener, RawPort, require_privileges, wait_until};
 
-use super::lab::{Lab, groups};
-
-/// A general query of somebody else, whose IPv4 address is this.
-fn query(of: &Node, from: Ipv4Addr, like: IpAddr) -> Vec<u8> {
-    let all: IpAddr =
-        if like.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let question = Question { vlan: None, group: all, sources: Vec::new(), response: 100, interval: 125 };
-    let mut frame = frame(&question, Mac(of.mac.0), "fe80::1".parse().unwrap());
-    if like.is_ipv4() {
-        // A router's own address, where a switch has none.
-        let header = &mut frame[14..14 + 24];
-        header[12..16].copy_from_slice(&from.octets());
-        header[10..12].fill(0);
-        let sum = header.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum::<u32>();
-        let sum = !(((sum & 0xffff) + (sum >> 16)) as u16);
-        header[10..12].copy_from_slice(&sum.to_be_bytes());
-    }
-    frame
-}
+use super::{
+    lab::{Lab, groups},
+    said::query,
+};
 
 fn is_query(frame: &[u8], like: IpAddr) -> bool {
     matches!(parse(frame), Ok(Message::Query(query)) if query.from.is_ipv4() == like.is_ipv4())

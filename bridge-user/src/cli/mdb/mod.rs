@@ -5,7 +5,7 @@ mod words;
 
 use std::net::IpAddr;
 
-use bridge_common::PortId;
+use bridge_common::{PortId, multicast::GroupSet};
 use clap::{Args, Subcommand};
 
 use self::{rows::Filter, words::Words};
@@ -13,7 +13,7 @@ use super::{Common, controller, output, which};
 use crate::{
     Refusal, Result,
     control::{Request, protocol::GroupEntry},
-    multicast::Image,
+    multicast::{Image, Ports},
     policy::Switch,
     settings::{MulticastSettings, Unregistered},
     snapshot,
@@ -134,8 +134,9 @@ fn show(common: &Common, args: ShowArgs) -> Result<()> {
     let (tables, config) = (&bridge.tables, bridge.tables.config()?);
     let index = tables.port(PortId::UPLINK)?.ifindex;
     let here = rows::Place { bridge: bridge.name().as_str(), index, names: &names };
-    let groups = Image::adopt(tables.groups()?).groups();
+    let (image, GroupSet { ports, permanent }) = (Image::adopt(tables.groups()?), tables.routers()?);
+    let routers = rows::routers(&Ports { ports, permanent }, &image.asked());
     let Place { port, group, source, vid } = place;
-    let mdb = rows::rows(&here, &groups, &tables.routers()?, &Filter { port, group, source, vid });
+    let mdb = rows::rows(&here, &image.groups(), &routers, &Filter { port, group, source, vid });
     output::print(&if common.json { output::json(&[mdb])? } else { rows::text(&mdb, config.snoops()) })
 }

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use bridge_common::{PortId, multicast::GroupSet};
+use bridge_common::PortId;
 use serde::Serialize;
 
-use crate::multicast::{Entries, GroupId, each};
+use crate::multicast::{Entries, GroupId, Ports, each};
 
 /// What `xbr mdb show -j` has: the keys of `bridge -d -j mdb`.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -43,6 +43,9 @@ struct Router {
     /// `permanent` or `temp`.
     #[serde(rename = "type")]
     kind: &'static str,
+    /// In this VLAN only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vid: Option<u16>,
 }
 
 /// Which bridge.
@@ -72,11 +75,26 @@ const fn state(permanent: bool) -> &'static str {
     if permanent { "permanent" } else { "temp" }
 }
 
+/// Routers by VLAN: where groups are trusted there, and of `all` those that are in none of these, by VLAN 0.
+pub fn routers(all: &Ports, asked: &BTreeMap<GroupId, Ports>) -> BTreeMap<u16, Ports> {
+    let mut routers = BTreeMap::<u16, Ports>::new();
+    let of_vlans = asked.iter().flat_map(|(id, of)| each(of.ports).map(|port| (id.vlan, port)));
+    let of_vlans: Vec<_> = of_vlans.filter(|(vlan, _)| *vlan != 0).collect();
+    let others =
+        each(all.ports).filter(|port| of_vlans.iter().all(|(_, at)| at != port)).map(|port| (0, port));
+    for (vlan, port) in of_vlans.iter().copied().chain(others) {
+        let Ports { ports, permanent } = routers.entry(vlan).or_default();
+        *ports = ports.with(port, true);
+        *permanent = permanent.with(port, all.permanent.has(port));
+    }
+    routers
+}
+
 /// The rows that the filter lets through, and the routers.
 pub fn rows(
     place: &Place<'_>,
     groups: &BTreeMap<GroupId, Entries>,
-    routers: &GroupSet,
+    routers: &BTreeMap<u16, Ports>,
     filter: &Filter,
 ) -> Mdb {
     let mut mdb = Vec::new();
@@ -90,9 +108,18 @@ pub fn rows(
         filter.port.as_ref().is_none_or(|port| *port == row.port)
             && filter.source.is_none_or(|source| Some(source) == row.src)
     });
-    let routers = each(routers.ports)
-        .map(|port| Router { port: name(place, port), kind: state(routers.permanent.has(port)) });
-    let routers = routers.filter(|router| filter.port.as_ref().is_none_or(|port| *port == router.port));
+    let routers = routers.iter().flat_map(|(vlan, of)| {
+        let vid = (*vlan != 0).then_some(*vlan);
+        each(of.ports).map(move |port| Router {
+            port: name(place, port),
+            kind: state(of.permanent.has(port)),
+            vid,
+        })
+    });
+    let routers = routers.filter(|router| {
+        filter.port.as_ref().is_none_or(|port| *port == router.port)
+            && (router.vid.is_none() || filter.vid.is_none() || filter.vid == router.vid)
+    });
     Mdb { mdb, router: [(place.bridge.into(), routers.collect())].into() }
 }
 
@@ -142,7 +169,9 @@ pub fn text(mdb: &Mdb, snoops: bool) -> String {
         text.push('\n');
     }
     for (bridge, routers) in mdb.router.iter().filter(|(_, routers)| !routers.is_empty()) {
-        let names = routers.iter().map(|Router { port, kind }| format!("{port} {kind}"));
+        let names = routers.iter().map(|Router { port, kind, vid }| {
+            format!("{port} {kind}{}", vid.map(|vid| format!(" vid {vid}")).unwrap_or_default())
+        });
         text += &format!("router ports on {bridge}: {}\n", names.collect::<Vec<_>>().join(", "));
     }
     if !snoops {
@@ -154,7 +183,7 @@ pub fn text(mdb: &Mdb, snoops: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{cli::output::json, multicast::Ports};
+    use crate::cli::output::json;
     use bridge_common::vlan::PortSet;
 
     fn set(ports: &[u16]) -> PortSet {
@@ -171,7 +200,8 @@ mod tests {
             [(None, ports(&[0, 2], &[2])), (Some("192.0.2.1".parse().unwrap()), ports(&[2, 3], &[2]))];
         let groups =
             [(id(0, "239.1.2.3"), first.into()), (id(10, "ff05::7"), [(None, ports(&[3], &[]))].into())];
-        let routers = GroupSet { ports: set(&[1, 2]), permanent: set(&[2]) };
+        let asked = [(id(10, "0.0.0.0"), ports(&[1], &[])), (id(10, "::"), ports(&[1, 2], &[2]))];
+        let routers = routers(&ports(&[1, 2, 3], &[2, 3]), &asked.into());
         rows(&place, &groups.into(), &routers, filter)
     }
 
@@ -183,12 +213,13 @@ mod tests {
         dev xbr0 port host grp 239.1.2.3 src 192.0.2.1 temp blocked
         dev xbr0 port vm2 grp 239.1.2.3 src 192.0.2.1 temp
         dev xbr0 port vm2 grp ff05::7 temp vid 10
-        router ports on xbr0: eth0 temp, vm1 permanent
+        router ports on xbr0: vm2 permanent, eth0 temp vid 10, vm1 permanent vid 10
         ");
         let filter = Filter { port: Some("vm2".into()), ..Filter::default() };
         insta::assert_snapshot!(text(&sample(&filter), false), @r"
         dev xbr0 port vm2 grp 239.1.2.3 src 192.0.2.1 temp
         dev xbr0 port vm2 grp ff05::7 temp vid 10
+        router ports on xbr0: vm2 permanent
         multicast snooping is off: groups are flooded (xbr mdb snooping on)
         ");
     }
@@ -196,6 +227,6 @@ mod tests {
     #[test]
     fn json_has_the_keys_of_bridge_mdb() {
         let filter = Filter { group: Some("239.1.2.3".parse().unwrap()), ..Filter::default() };
-        insta::assert_snapshot!(json(&[sample(&filter)]).unwrap(), @r#"[{"mdb":[{"index":2,"dev":"xbr0","port":"host","grp":"239.1.2.3","state":"temp","filter_mode":"exclude","flags":[]},{"index":2,"dev":"xbr0","port":"vm1","grp":"239.1.2.3","state":"permanent","filter_mode":"exclude","flags":[]},{"index":2,"dev":"xbr0","port":"host","grp":"239.1.2.3","src":"192.0.2.1","state":"temp","filter_mode":"exclude","flags":["blocked"]},{"index":2,"dev":"xbr0","port":"vm2","grp":"239.1.2.3","src":"192.0.2.1","state":"temp","filter_mode":"include","flags":[]}],"router":{"xbr0":[{"port":"eth0","type":"temp"},{"port":"vm1","type":"permanent"}]}}]"#);
+        insta::assert_snapshot!(json(&[sample(&filter)]).unwrap(), @r#"[{"mdb":[{"index":2,"dev":"xbr0","port":"host","grp":"239.1.2.3","state":"temp","filter_mode":"exclude","flags":[]},{"index":2,"dev":"xbr0","port":"vm1","grp":"239.1.2.3","state":"permanent","filter_mode":"exclude","flags":[]},{"index":2,"dev":"xbr0","port":"host","grp":"239.1.2.3","src":"192.0.2.1","state":"temp","filter_mode":"exclude","flags":["blocked"]},{"index":2,"dev":"xbr0","port":"vm2","grp":"239.1.2.3","src":"192.0.2.1","state":"temp","filter_mode":"include","flags":[]}],"router":{"xbr0":[{"port":"vm2","type":"permanent"},{"port":"eth0","type":"temp","vid":10},{"port":"vm1","type":"permanent","vid":10}]}}]"#);
     }
 }

@@ -66,8 +66,11 @@ pub fn rows(
 
 /// As the programs see it ([`Neighbour::is_alive`]).
 fn is_alive(vlan: u16, neighbour: &Neighbour, tables: &Tables, config: &Config, now: u64) -> Result<bool> {
-    if neighbour.is_static() || neighbour.mac() == config.uplink.mac() {
+    if neighbour.is_static() {
         return Ok(true);
+    }
+    if neighbour.mac() == config.uplink.mac() {
+        return Ok(neighbour.port() == PortId::HOST);
     }
     let entry = tables.station(&FdbKey { vlan, mac: neighbour.mac() })?;
     Ok(entry.is_some_and(|entry| entry.port() == neighbour.port() && !entry.is_expired(now, config.ageing)))

@@ -1,0 +1,6 @@
+//! Names of interfaces.
+
+#[path = "../../src/link/name.rs"]
+mod name;
+
+pub use name::InterfaceName;
