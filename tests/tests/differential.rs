@@ -18,7 +18,7 @@ use bridge_common::{
     vlan::Retag,
 };
 use kernel::{Kernel, device};
-use xbr_lab::{Namespace, RawPort, Veth, require_privileges};
+use xbr_lab::{Namespace, RawPort, Veth, require_privileges, vm::full};
 
 /// Ports whose other ends only take.
 fn lab() -> (Namespace, Namespace, Devices) {
@@ -105,11 +105,13 @@ impl Drop for Place<'_> {
     }
 }
 
-/// Runs a script on both, once as it is and once on a bridge where XDP copies floods.
+/// Runs a script on both, once as it is, once on a bridge where XDP copies floods, and some where groups are snooped: all in a full run.
 fn replay(kernel: &mut Kernel, devices: &Devices, name: &str, bytes: &[u8], total: &mut Total) {
     let script = Script::decode(bytes, devices);
     let seed = bytes.iter().fold(bytes.len() as u64, |seed, byte| seed.wrapping_mul(31) + u64::from(*byte));
-    run(kernel, &format!("{name}, with groups"), script.clone().where_groups_are_snooped(seed), total);
+    if full() || seed.is_multiple_of(3) {
+        run(kernel, &format!("{name}, with groups"), script.clone().where_groups_are_snooped(seed), total);
+    }
     run(kernel, name, script.clone(), total);
     run(kernel, name, script.where_xdp_floods(), total);
 }
@@ -209,7 +211,7 @@ fn the_kernel_does_what_the_model_does() {
         if sequences >= 60 {
             every_outcome_was_there(&counters);
             assert!(spread > 100, "XDP made no copies");
-            assert!(grouped > 200 && shown > 50, "{grouped} frames for groups, {shown} about them");
+            assert!(grouped > 100 && shown > 10, "{grouped} frames for groups, {shown} about them");
         }
     });
 }
