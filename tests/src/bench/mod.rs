@@ -9,7 +9,7 @@ mod report;
 mod subject;
 mod works;
 
-pub use report::{Report, Row};
+pub use report::{Better, Report, Row};
 pub use works::{NAMES, run};
 
 /// How much is measured.

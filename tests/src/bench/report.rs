@@ -6,6 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::vm::median;
 
+/// Which of two figures is the better one.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Better {
+    /// Rates.
+    #[default]
+    Higher,
+    /// Times.
+    Lower,
+}
+
 /// One work.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
@@ -13,6 +24,9 @@ pub struct Row {
     pub work: String,
     /// Of the figures.
     pub unit: String,
+    /// What a higher figure means.
+    #[serde(default)]
+    pub better: Better,
     /// The subjects, and what each has reached in each round.
     pub figures: Vec<(String, Vec<f64>)>,
 }
@@ -25,11 +39,16 @@ pub struct Report {
 }
 
 impl Row {
-    /// Median, lowest and highest of a subject's ratios to another one, each of one round.
+    /// How many times as good a subject is as another one: median, lowest and highest of the ratios, each of one round. More is better,
+    /// also where the figures are times: half the time is 2.
     pub fn ratio(&self, subject: &str, to: &str) -> Option<(f64, f64, f64)> {
         let of = |name: &str| self.figures.iter().find(|(other, _)| other == name).map(|(_, all)| all);
         let (ours, theirs) = (of(subject)?, of(to)?);
-        let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(a, b)| a / b).collect();
+        let as_good = |(a, b): (&f64, &f64)| match self.better {
+            Better::Higher => a / b,
+            Better::Lower => b / a,
+        };
+        let ratios: Vec<f64> = ours.iter().zip(theirs).map(as_good).collect();
         (!ratios.is_empty()).then(|| median(ratios))
     }
 }

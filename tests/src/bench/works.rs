@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Options, Report, Row, load::Load, subject::Subject};
+use super::{Better, Options, Report, Row, load::Load, subject::Subject};
 use crate::{GuestKind, Offloads, Segment};
 
 /// What a subject is measured for in one turn, after as much again that does not count.
@@ -87,5 +87,5 @@ fn frames(options: &Options, work: &Work) -> Row {
             running.stop();
         }
     }
-    Row { work: work.name.into(), unit: "frames/s".into(), figures }
+    Row { work: work.name.into(), unit: "frames/s".into(), better: Better::Higher, figures }
 }
