@@ -85,6 +85,30 @@ impl RawPort {
         RawPort { socket, what }
     }
 
+    /// Has the device take in what is for others, for as long as this is open: such a wish is counted, and goes with the socket.
+    pub fn promiscuous(&self) -> Result<()> {
+        use nix::sys::socket::{LinkAddr, getsockname};
+        let address: LinkAddr = getsockname(self.socket.as_raw_fd()).context("a packet socket's own address")?;
+        let wish = libc::packet_mreq {
+            mr_ifindex: address.ifindex() as i32,
+            mr_type: libc::PACKET_MR_PROMISC as u16,
+            mr_alen: 0,
+            mr_address: [0; 8],
+        };
+        // SAFETY: the option reads one packet_mreq.
+        let set = unsafe {
+            libc::setsockopt(
+                self.socket.as_raw_fd(),
+                libc::SOL_PACKET,
+                libc::PACKET_ADD_MEMBERSHIP,
+                (&raw const wish).cast(),
+                size_of_val(&wish) as u32,
+            )
+        };
+        Errno::result(set).with_context(|| format!("{}: promiscuous", self.what))?;
+        Ok(())
+    }
+
     /// Sends one frame, from its Ethernet header on, without FCS.
     pub fn send(&self, frame: &[u8]) -> Result<()> {
         let sent =

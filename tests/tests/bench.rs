@@ -11,7 +11,7 @@ fn measured(work: &str) -> Option<Row> {
         return None;
     }
     let options =
-        Options { xbr: env!("CARGO_BIN_EXE_xbr-under-test").into(), rounds: 3, only: vec![work.into()] };
+        Options { xbr: env!("CARGO_BIN_EXE_xbr-under-test").into(), rounds: 3, only: vec![work.into()], ..Options::default() };
     let report = run(&options, |_| {});
     println!("{}", report.markdown());
     report.rows.into_iter().next()
@@ -42,6 +42,6 @@ fn ratios_are_of_the_same_round() {
     let row = Row { work: "work".into(), unit: "frames/s".into(), better: Better::Higher, figures };
     assert_eq!(row.ratio("xbr", "bridge"), Some((2.0, 1.5, 2.0)));
     assert_eq!(row.ratio("xbr", "ceiling"), None);
-    let text = Report { rows: vec![row] }.markdown();
-    assert!(text.contains("| work | xbr | 4 frames/s | 2.00 (1.50 to 2.00) | – |"), "{text}");
+    let text = Report { rows: vec![row], ..Report::default() }.markdown();
+    assert!(text.contains("| work | xbr | 4.00 frames/s | 2.00 (1.50 to 2.00) | – |"), "{text}");
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+use super::machine::Machine;
 use crate::vm::median;
 
 /// Which of two figures is the better one.
@@ -34,6 +35,9 @@ pub struct Row {
 /// All of them.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Report {
+    /// What they were measured on; files of earlier versions lack it.
+    #[serde(default)]
+    pub machine: Option<Machine>,
     /// In the order in which they were measured.
     pub rows: Vec<Row>,
 }
@@ -54,28 +58,35 @@ impl Row {
 }
 
 impl Report {
-    /// As a table of Markdown.
+    /// As a table of Markdown, under a line that says what machine it is of.
     pub fn markdown(&self) -> String {
-        let mut text =
-            String::from("| work | subject | median | to `bridge` | to `ceiling` |\n|---|---|---|---|---|\n");
+        let mut text = self.machine.as_ref().map(|machine| format!("{machine}\n\n")).unwrap_or_default();
+        text.push_str("| work | subject | median | to `bridge` | to `ceiling` |\n|---|---|---|---|---|\n");
         for row in &self.rows {
+            let less = if row.better == Better::Lower { ", less is better" } else { "" };
             for (subject, figures) in &row.figures {
                 let ratio = |to: &str| match row.ratio(subject, to) {
                     Some(_) if to == subject => "1".into(),
                     Some((middle, low, high)) => format!("{middle:.2} ({low:.2} to {high:.2})"),
                     None => "–".into(),
                 };
-                let middle = median(figures.clone()).0;
-                let line = format!(
-                    "| {} | {subject} | {middle:.0} {} | {} | {} |",
-                    row.work,
-                    row.unit,
-                    ratio("bridge"),
-                    ratio("ceiling")
-                );
-                writeln!(text, "{line}").expect("a string");
+                let middle = if figures.is_empty() { "–".into() } else { number(median(figures.clone()).0) };
+                let (bridge, ceiling) = (ratio("bridge"), ratio("ceiling"));
+                let (work, unit) = (&row.work, &row.unit);
+                writeln!(text, "| {work} | {subject} | {middle} {unit}{less} | {bridge} | {ceiling} |")
+                    .expect("a string");
             }
         }
         text
     }
+}
+
+/// With three digits that say something: rates are millions, and round trips are a few microseconds.
+pub fn number(figure: f64) -> String {
+    let digits = match figure.abs() {
+        100.0.. => 0,
+        10.0.. => 1,
+        _ => 2,
+    };
+    format!("{figure:.digits$}")
 }
