@@ -79,10 +79,14 @@ impl RawPort {
     /// looks before TC does. The kernel has taken the outermost VLAN tag off by then.
     #[track_caller]
     pub fn open_protocol(ns: &Namespace, dev: &str, protocol: u16) -> RawPort {
+        Self::try_open(ns, dev, protocol).unwrap_or_else(|e| panic!("{e:#}"))
+    }
+
+    /// The same for those who have somebody to tell. A socket of protocol 0 receives nothing.
+    pub fn try_open(ns: &Namespace, dev: &str, protocol: u16) -> Result<RawPort> {
         let what = format!("{}: {dev}", ns.name());
-        let socket =
-            ns.run(|| open(dev, protocol)).unwrap_or_else(|e| panic!("packet socket on {what}: {e}"));
-        RawPort { socket, what }
+        let socket = ns.run(|| open(dev, protocol)).with_context(|| format!("packet socket on {what}"))?;
+        Ok(RawPort { socket, what })
     }
 
     /// Has the device take in what is for others, for as long as this is open: such a wish is counted, and goes with the socket.

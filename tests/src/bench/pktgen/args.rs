@@ -92,6 +92,9 @@ impl Args {
         if [self.src_macs, self.dst_macs].iter().any(|count| !(1..=65_536).contains(count)) {
             return refuse("there are 1 to 65536 stations behind a device");
         }
+        if self.dev.len() > 64 {
+            return refuse("there are at most 64 devices that send");
+        }
         if self.burst == Some(0) {
             return refuse("a burst has at least one frame");
         }

@@ -16,22 +16,21 @@ pub struct Sink {
     device: String,
     /// Keeps the card from filtering, for as long as it is open.
     port: RawPort,
-    _borrowed: Borrowed,
+    borrowed: Borrowed,
 }
 
 impl Sink {
     /// Makes the device hear every frame.
     pub fn open(ns: &Namespace, device: &str) -> Result<Sink> {
         let borrowed = Borrowed::take(ns, device)?;
-        // Of protocol 0, which receives nothing.
-        let port = RawPort::open_protocol(ns, device, 0);
+        let port = RawPort::try_open(ns, device, 0)?;
         port.promiscuous()?;
-        Ok(Sink { ns: ns.clone(), device: device.into(), port, _borrowed: borrowed })
+        Ok(Sink { ns: ns.clone(), device: device.into(), port, borrowed: borrowed })
     }
 
     /// Waits for its carrier.
     pub fn wait_carrier(&self) -> Result<()> {
-        self._borrowed.wait_carrier()
+        self.borrowed.wait_carrier()
     }
 
     /// Has every station behind it say something to `to`, or the switch would flood what is for them.
