@@ -65,6 +65,7 @@ impl fmt::Debug for Frame {
 /// A packet socket on one device: it sends any frame, and receives every frame that comes in.
 pub struct RawPort {
     socket: OwnedFd,
+    ifindex: u32,
     what: String,
 }
 
@@ -85,16 +86,15 @@ impl RawPort {
     /// The same for those who have somebody to tell. A socket of protocol 0 receives nothing.
     pub fn try_open(ns: &Namespace, dev: &str, protocol: u16) -> Result<RawPort> {
         let what = format!("{}: {dev}", ns.name());
-        let socket = ns.run(|| open(dev, protocol)).with_context(|| format!("packet socket on {what}"))?;
-        Ok(RawPort { socket, what })
+        let opened = ns.run(|| Ok::<_, std::io::Error>((open(dev, protocol)?, device::index(dev)?)));
+        let (socket, ifindex) = opened.with_context(|| format!("packet socket on {what}"))?;
+        Ok(RawPort { socket, ifindex, what })
     }
 
     /// Has the device take in what is for others, for as long as this is open: such a wish is counted, and goes with the socket.
     pub fn promiscuous(&self) -> Result<()> {
-        use nix::sys::socket::{LinkAddr, getsockname};
-        let address: LinkAddr = getsockname(self.socket.as_raw_fd()).context("a packet socket's own address")?;
         let wish = libc::packet_mreq {
-            mr_ifindex: address.ifindex() as i32,
+            mr_ifindex: self.ifindex as i32,
             mr_type: libc::PACKET_MR_PROMISC as u16,
             mr_alen: 0,
             mr_address: [0; 8],

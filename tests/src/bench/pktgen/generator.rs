@@ -18,8 +18,8 @@ use crate::bench::Refusal;
 /// Of the thread, since /proc/net is that of the process.
 const FOLDER: &str = "/proc/thread-self/net/pktgen";
 
-/// The kernel's own ENOTSUPP, which it never meant to show: a driver that cannot send one frame twice.
-const ENOTSUPP: i32 = 524;
+/// What pktgen says where the driver cannot send one frame twice: older kernels show their own ENOTSUPP, which was never meant to be seen.
+const UNSUPPORTED: [i32; 2] = [libc::EOPNOTSUPP, 524];
 
 /// How long its threads may take to stop. A driver that was given a burst finishes it.
 const STOP: Duration = Duration::from_secs(10);
@@ -122,7 +122,7 @@ fn try_set_up(streams: Vec<Stream>) -> Result<Generator> {
 }
 
 fn is_unsupported(error: &anyhow::Error) -> bool {
-    let os = |error: &io::Error| error.raw_os_error() == Some(ENOTSUPP);
+    let os = |error: &io::Error| error.raw_os_error().is_some_and(|code| UNSUPPORTED.contains(&code));
     error.downcast_ref::<io::Error>().is_some_and(os)
 }
 

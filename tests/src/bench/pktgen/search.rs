@@ -116,7 +116,8 @@ mod tests {
     fn finds_the_rate_within_the_resolution() {
         for (can, overrun) in [(1e6, 1e6), (3.3e6, 1e6), (9.99e6, 0.0), (2e4, 2e4), (5e6, 4.99e6)] {
             let found = found(10e6, can, overrun);
-            assert!(found.rate <= can && found.rate >= can * 0.985, "{can}: {}", found.rate);
+            // Trials count whole frames.
+            assert!(found.rate <= can + 1.0 && found.rate >= can * 0.985, "{can}: {}", found.rate);
             assert!(!found.generator_limits);
             assert!(found.trials.len() < 24, "{can}: {} trials", found.trials.len());
         }

@@ -127,7 +127,8 @@ impl Xbr {
         let ready = || xbr.process.stdout_text().lines().any(|line| line.starts_with("ready"));
         wait_until(START, || ready() || !xbr.process.is_running());
         if !ready() {
-            bail!("`xbr {}` does not start:\n{}", words.join(" "), xbr.process.stderr_text());
+            let how = if xbr.process.is_running() { "is not ready in time" } else { "does not start" };
+            bail!("`xbr {}` {how}:\n{}", words.join(" "), xbr.process.stderr_text());
         }
         Ok(xbr)
     }
