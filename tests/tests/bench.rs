@@ -43,5 +43,5 @@ fn ratios_are_of_the_same_round() {
     assert_eq!(row.ratio("xbr", "bridge"), Some((2.0, 1.5, 2.0)));
     assert_eq!(row.ratio("xbr", "ceiling"), None);
     let text = Report { rows: vec![row], ..Report::default() }.markdown();
-    assert!(text.contains("| work | xbr | 4.00 frames/s | 2.00 (1.50 to 2.00) | – |"), "{text}");
+    assert!(text.contains("| work | xbr | 4 frames/s | 2.00 (1.50 to 2.00) | – |"), "{text}");
 }

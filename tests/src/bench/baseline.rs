@@ -13,7 +13,7 @@ pub struct Change {
     pub subject: String,
     /// The ratio of both runs is to this one.
     pub to: String,
-    /// Now.
+    /// Now: how many times as good, also where small figures are good ones.
     pub now: f64,
     /// In the baseline.
     pub then: f64,
@@ -40,7 +40,7 @@ pub fn changes(now: &Report, then: &Report) -> Vec<Change> {
         let Some(old) = then.rows.iter().find(|old| old.work == row.work) else { continue };
         let Some(to) = yardstick(row, old) else { continue };
         for (subject, _) in row.figures.iter().filter(|(subject, _)| subject != to) {
-            if let (Some((now, ..)), Some((then, ..))) = (row.ratio(subject, to), old.ratio(subject, to)) {
+            if let (Some((now, ..)), Some((then, ..))) = (row.times_as_good(subject, to), old.times_as_good(subject, to)) {
                 let (work, subject, to) = (row.work.clone(), subject.clone(), to.to_owned());
                 changes.push(Change { work, subject, to, now, then });
             }
@@ -90,8 +90,12 @@ mod tests {
     use crate::bench::{Better, Machine};
 
     fn report(work: &str, xbr: f64, kernel: &str) -> Report {
+        of(Better::Higher, work, xbr, kernel)
+    }
+
+    fn of(better: Better, work: &str, xbr: f64, kernel: &str) -> Report {
         let figures = vec![("bridge".into(), vec![1.0; 3]), ("xbr".into(), vec![xbr; 3])];
-        let row = Row { work: work.into(), unit: "frames/s".into(), better: Better::Higher, figures };
+        let row = Row { work: work.into(), unit: "frames/s".into(), better, figures };
         let machine = Some(Machine { kernel: kernel.into(), ..Machine::default() });
         Report { machine, rows: vec![row] }
     }
@@ -108,6 +112,13 @@ mod tests {
         assert!(text.contains("| xdp | xbr | `bridge` | 1.50 | 2.00 | 0.75 |"), "{text}");
         assert!(!text.contains("differ"), "{text}");
         assert_eq!(fallen(&super::changes(&then, &now), 0.85).len(), 0);
+    }
+
+    #[test]
+    fn a_time_that_grows_has_fallen() {
+        let run = |microseconds: f64| of(Better::Lower, "round trip", microseconds, "6.18");
+        assert_eq!(fallen(&changes(&run(2.0), &run(1.0)), 0.85).len(), 1);
+        assert_eq!(fallen(&changes(&run(1.0), &run(2.0)), 0.85).len(), 0);
     }
 
     #[test]

@@ -40,7 +40,7 @@ fn bars(report: &Report, to: &str) -> Vec<Bar> {
     let mut bars = Vec::new();
     for row in &report.rows {
         for (subject, _) in row.figures.iter().filter(|(subject, _)| subject != to) {
-            if let Some((middle, low, high)) = row.ratio(subject, to) {
+            if let Some((middle, low, high)) = row.times_as_good(subject, to) {
                 let name = format!("{}  {subject}", row.work);
                 bars.push(Bar { name, subject: subject.clone(), middle, low, high });
             }

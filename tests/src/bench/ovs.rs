@@ -51,6 +51,8 @@ impl Ovs {
         ovs.switch = Some(ovs.daemon("ovs-vswitchd", &[&socket]));
         let db = format!("--db={socket}");
         ovs.finish("ovs-vsctl", &[&db, "--timeout=20", "add-br", "br0"]);
+        // ovs-vsctl succeeds also where the daemon has no datapath.
+        ovs.ns.run(|| crate::device::index("br0")).expect("a bridge of Open vSwitch");
         for port in segment.ports().chain(["eth0"]) {
             ovs.finish("ovs-vsctl", &[&db, "--timeout=20", "add-port", "br0", port]);
         }

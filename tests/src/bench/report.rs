@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use super::machine::Machine;
 use crate::vm::median;
 
-/// Which of two figures is the better one.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+/// Which figures are good ones.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Better {
-    /// Rates.
+    /// Large ones.
     #[default]
     Higher,
-    /// Times.
+    /// Small ones. A ratio is still one figure to the other: below 1 is good.
     Lower,
 }
 
@@ -25,7 +25,7 @@ pub struct Row {
     pub work: String,
     /// Of the figures.
     pub unit: String,
-    /// What a higher figure means.
+    /// Which figures are good ones.
     #[serde(default)]
     pub better: Better,
     /// The subjects, and what each has reached in each round.
@@ -43,17 +43,20 @@ pub struct Report {
 }
 
 impl Row {
-    /// How many times as good a subject is as another one: median, lowest and highest of the ratios, each of one round. More is better,
-    /// also where the figures are times: half the time is 2.
+    /// Median, lowest and highest of a subject's ratios to another one, each of one round.
     pub fn ratio(&self, subject: &str, to: &str) -> Option<(f64, f64, f64)> {
         let of = |name: &str| self.figures.iter().find(|(other, _)| other == name).map(|(_, all)| all);
         let (ours, theirs) = (of(subject)?, of(to)?);
-        let as_good = |(a, b): (&f64, &f64)| match self.better {
-            Better::Higher => a / b,
-            Better::Lower => b / a,
-        };
-        let ratios: Vec<f64> = ours.iter().zip(theirs).map(as_good).collect();
+        let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(a, b)| a / b).collect();
         (!ratios.is_empty()).then(|| median(ratios))
+    }
+
+    /// How many times as good a subject is as another one, also where small figures are good ones: half the time is 2.
+    pub fn times_as_good(&self, subject: &str, to: &str) -> Option<(f64, f64, f64)> {
+        match self.better {
+            Better::Higher => self.ratio(subject, to),
+            Better::Lower => self.ratio(to, subject),
+        }
     }
 }
 
@@ -81,12 +84,14 @@ impl Report {
     }
 }
 
-/// With three digits that say something: rates are millions, and round trips are a few microseconds.
-pub fn number(figure: f64) -> String {
-    let digits = match figure.abs() {
-        100.0.. => 0,
+/// With as many places as say something.
+pub fn number(value: f64) -> String {
+    let places = match value.abs() {
+        0.0 | 100.0.. => 0,
         10.0.. => 1,
-        _ => 2,
+        1.0.. if value.fract() == 0.0 => 0,
+        0.1.. => 2,
+        _ => 4,
     };
-    format!("{figure:.digits$}")
+    format!("{value:.places$}")
 }

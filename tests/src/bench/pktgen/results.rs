@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn more_frames_and_less_time_are_both_better() {
         let results = results();
-        let ratio = |row: usize| results.report.rows[row].ratio("xbr", "bridge").unwrap().0;
+        let ratio = |row: usize| results.report.rows[row].times_as_good("xbr", "bridge").unwrap().0;
         assert_eq!((ratio(0), ratio(1)), (2.5, 4.0));
         let text = results.markdown();
         assert!(text.contains("| 64 | xbr | 2500000 | 1680 | 4000000 | 1000000 | 75.00 % |"), "{text}");
