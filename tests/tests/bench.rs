@@ -10,8 +10,12 @@ fn measured(work: &str) -> Option<Row> {
     if !require_privileges() {
         return None;
     }
-    let options =
-        Options { xbr: env!("CARGO_BIN_EXE_xbr-under-test").into(), rounds: 3, only: vec![work.into()], ..Options::default() };
+    let options = Options {
+        xbr: env!("CARGO_BIN_EXE_xbr-under-test").into(),
+        rounds: 3,
+        only: vec![work.into()],
+        ..Options::default()
+    };
     let report = run(&options, |_| {});
     println!("{}", report.markdown());
     report.rows.into_iter().next()

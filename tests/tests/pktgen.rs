@@ -31,7 +31,7 @@ const WORDS: &str = "--dev gen --sink sink --sink-netns far --switch both --port
 
 /// Everything that a measurement changes.
 const STATE: &str = "/sbin/ip -d -o link; /sbin/ip -n far -d -o link; /sbin/ip addr; /sbin/ip -n far addr; ls /sys/fs/bpf; \
-    cat /proc/sys/net/ipv6/conf/*/disable_ipv6; ! [ -e /proc/net/pktgen ] || cat /proc/net/pktgen/kpktgend_*";
+    cat /proc/sys/net/ipv6/conf/*/disable_ipv6; ! [ -e /proc/net/pktgen ] || grep -v Result /proc/net/pktgen/kpktgend_*";
 
 /// Addresses that devices give themselves are back after the search for duplicates.
 fn settled(vm: &Vm) -> String {
@@ -136,7 +136,8 @@ fn gives_back_when_interrupted(vm: &Vm) {
 
 /// As fast as an emulated machine goes, with stations that are learned and not flooded to.
 fn compares_many_stations(vm: &Vm) {
-    let words = "--size 64 --seconds 1 --resolution 0.3 --curve 0 --src-macs 100 --dst-macs 300 --accept-loss 0.01";
+    let words =
+        "--size 64 --seconds 1 --resolution 0.3 --curve 0 --src-macs 100 --dst-macs 300 --accept-loss 0.01";
     let (code, said) = bench(vm, &format!("{WORDS} {words}"));
     assert_eq!(code, 0, "{said}");
     let report = vm.sh("cat /tmp/out/report.md").unwrap();

@@ -40,7 +40,9 @@ pub fn changes(now: &Report, then: &Report) -> Vec<Change> {
         let Some(old) = then.rows.iter().find(|old| old.work == row.work) else { continue };
         let Some(to) = yardstick(row, old) else { continue };
         for (subject, _) in row.figures.iter().filter(|(subject, _)| subject != to) {
-            if let (Some((now, ..)), Some((then, ..))) = (row.times_as_good(subject, to), old.times_as_good(subject, to)) {
+            if let (Some((now, ..)), Some((then, ..))) =
+                (row.times_as_good(subject, to), old.times_as_good(subject, to))
+            {
                 let (work, subject, to) = (row.work.clone(), subject.clone(), to.to_owned());
                 changes.push(Change { work, subject, to, now, then });
             }

@@ -76,10 +76,8 @@ fn draw(area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>, bars: &[Bar]
         .label_style(("sans-serif", 13))
         .draw()?;
     chart.draw_series(bars.iter().enumerate().map(|(number, bar)| {
-        let corners = [
-            (0.0, SegmentValue::Exact(row(number))),
-            (bar.middle, SegmentValue::Exact(row(number) + 1)),
-        ];
+        let corners =
+            [(0.0, SegmentValue::Exact(row(number))), (bar.middle, SegmentValue::Exact(row(number) + 1))];
         let mut shape = Rectangle::new(corners, colour(&bar.subject).filled());
         shape.set_margin(5, 5, 0, 0);
         shape
@@ -127,7 +125,12 @@ mod tests {
     /// Of the coloured bars, from above: where they end.
     fn ends(svg: &str) -> Vec<f64> {
         let attribute = |line: &str, name: &str| -> f64 {
-            line.split(&format!(" {name}=\"")).nth(1).and_then(|rest| rest.split('"').next()).unwrap().parse().unwrap()
+            line.split(&format!(" {name}=\""))
+                .nth(1)
+                .and_then(|rest| rest.split('"').next())
+                .unwrap()
+                .parse()
+                .unwrap()
         };
         let bars = svg.lines().filter(|line| line.contains("<rect") && line.contains("#4682B4"));
         bars.map(|line| attribute(line, "x") + attribute(line, "width")).collect()

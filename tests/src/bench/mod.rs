@@ -41,6 +41,7 @@ pub struct Options {
 impl Options {
     /// Whether this subject is measured. Open vSwitch is only where it can be fair; [`Ovs::missing`] says why it is not.
     fn takes(&self, subject: &subject::Subject) -> bool {
-        Against::takes(&self.against, subject) && (*subject != subject::Subject::Ovs || Ovs::missing().is_none())
+        Against::takes(&self.against, subject)
+            && (*subject != subject::Subject::Ovs || Ovs::missing().is_none())
     }
 }

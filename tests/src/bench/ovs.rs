@@ -31,8 +31,9 @@ impl Ovs {
         // Where the kernel has no modules this fails, and the symbols decide.
         let _ = Command::new("modprobe").args(["-q", "openvswitch"]).status();
         let symbols = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
-        (!symbols.contains(" ovs_dp_process_packet"))
-            .then(|| "the kernel has no openvswitch datapath, and the one in user space is no fair peer".into())
+        (!symbols.contains(" ovs_dp_process_packet")).then(|| {
+            "the kernel has no openvswitch datapath, and the one in user space is no fair peer".into()
+        })
     }
 
     /// Makes a bridge of the segment's ports.
@@ -73,7 +74,8 @@ impl Ovs {
 
     #[track_caller]
     fn finish(&self, program: &str, words: &[&str]) {
-        let output = self.command(program, words).output().unwrap_or_else(|error| panic!("{program}: {error}"));
+        let output =
+            self.command(program, words).output().unwrap_or_else(|error| panic!("{program}: {error}"));
         assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }

@@ -79,9 +79,7 @@ impl Refusal {
             Refusal::Busy { .. } => "end what uses it, or: echo reset > /proc/net/pktgen/pgctrl".into(),
             Refusal::NoDevice(_) => "`ip link` names all devices".into(),
             Refusal::NoNamespace(_) => "`ip netns` names those that have names; a path works too".into(),
-            Refusal::InUse { .. } => {
-                "measuring floods and rewires the device; --force if you mean it".into()
-            }
+            Refusal::InUse { .. } => "measuring floods and rewires the device; --force if you mean it".into(),
             Refusal::Twice(_) => "cable each of them to another port".into(),
             Refusal::Size(_) => "RFC 2544 has 64, 128, 256, 512, 1024 and 1518".into(),
             Refusal::Mtu { device, size, .. } => format!("ip link set {device} mtu {}", size - 18),

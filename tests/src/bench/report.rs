@@ -73,7 +73,8 @@ impl Report {
                     Some((middle, low, high)) => format!("{middle:.2} ({low:.2} to {high:.2})"),
                     None => "–".into(),
                 };
-                let middle = if figures.is_empty() { "–".into() } else { number(median(figures.clone()).0) };
+                let middle =
+                    if figures.is_empty() { "–".into() } else { number(median(figures.clone()).0) };
                 let (bridge, ceiling) = (ratio("bridge"), ratio("ceiling"));
                 let (work, unit) = (&row.work, &row.unit);
                 writeln!(text, "| {work} | {subject} | {middle} {unit}{less} | {bridge} | {ceiling} |")

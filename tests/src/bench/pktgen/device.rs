@@ -94,8 +94,7 @@ impl Borrowed {
     /// Takes it up, and keeps IPv6 from saying anything there: what the machine sends by itself would be counted as forwarded.
     pub fn take(ns: &Namespace, device: &str) -> Result<Borrowed> {
         let facts = Facts::of(ns, device)?;
-        let mut taken =
-            Borrowed { ns: ns.clone(), device: device.into(), was_up: facts.up, ipv6: None };
+        let mut taken = Borrowed { ns: ns.clone(), device: device.into(), was_up: facts.up, ipv6: None };
         // With the setting its addresses would go, and those that it does not give itself would not come back.
         let path = format!("/proc/sys/net/ipv6/conf/{device}/disable_ipv6");
         if facts.addresses.is_empty()
@@ -113,7 +112,8 @@ impl Borrowed {
     /// Waits until there is a carrier: a card negotiates for seconds.
     pub fn wait_carrier(&self) -> Result<()> {
         let ready = crate::wait_until(std::time::Duration::from_secs(15), || {
-            ip(&self.ns, &format!("-j link show dev {}", self.device)).is_ok_and(|text| text.contains("LOWER_UP"))
+            ip(&self.ns, &format!("-j link show dev {}", self.device))
+                .is_ok_and(|text| text.contains("LOWER_UP"))
         });
         if !ready {
             bail!("{} has no carrier: is its cable plugged in, and is the other end up?", self.device);

@@ -69,7 +69,10 @@ impl Generator {
                     streams.iter_mut().for_each(|stream| (stream.clone, stream.burst) = (0, 1));
                 }
                 Err(error) if is_unsupported(&error) => {
-                    let why = format!("{} cannot send a frame twice, so --clone is 0 and --burst 1", streams[0].device);
+                    let why = format!(
+                        "{} cannot send a frame twice, so --clone is 0 and --burst 1",
+                        streams[0].device
+                    );
                     return Err(Refusal::Option(why).into());
                 }
                 done => return done,

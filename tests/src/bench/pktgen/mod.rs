@@ -80,7 +80,8 @@ struct Bench<'a> {
 impl<'a> Bench<'a> {
     fn set_up(args: &'a Args, plan: Plan, xbr: &'a str) -> Result<Self> {
         let sink = Sink::open(&plan.sink_ns, &args.sink)?;
-        let senders = args.dev.iter().map(|device| Borrowed::take(&plan.ns, device)).collect::<Result<_>>()?;
+        let senders =
+            args.dev.iter().map(|device| Borrowed::take(&plan.ns, device)).collect::<Result<_>>()?;
         let limits = Limits { resolution: args.resolution, accept_loss: args.accept_loss };
         Ok(Bench { args, plan, xbr, limits, sink, senders })
     }
@@ -110,7 +111,8 @@ impl<'a> Bench<'a> {
         results.searches.push(Search { switch: switch.into(), size, round, cpu, found });
         if round == 1 && self.args.curve > 0 {
             let points = search::steps(highest, self.args.curve).into_iter();
-            let points = points.map(|rate| self.trial(&generator, subject, Some(rate))).collect::<Result<_>>()?;
+            let points =
+                points.map(|rate| self.trial(&generator, subject, Some(rate))).collect::<Result<_>>()?;
             results.curves.push(Curve { switch: switch.into(), size, points });
         }
         Ok(())

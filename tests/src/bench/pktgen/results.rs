@@ -107,8 +107,11 @@ impl Results {
         }
         let lost: u64 = self.trials().map(|trial| trial.sink_lost).sum();
         if lost > 0 {
-            writeln!(text, "\n**The sink's own card lost {lost} frames, which count as lost by the switch.**")
-                .expect("a string");
+            writeln!(
+                text,
+                "\n**The sink's own card lost {lost} frames, which count as lost by the switch.**"
+            )
+            .expect("a string");
         }
         text
     }

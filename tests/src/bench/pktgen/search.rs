@@ -80,7 +80,11 @@ pub fn throughput<E>(
             next = low.midpoint(high);
         }
         let trial = trial(Some(next))?;
-        if trial.loss() <= limits.accept_loss { low = next } else { high = next }
+        if trial.loss() <= limits.accept_loss {
+            low = next
+        } else {
+            high = next
+        }
         found.trials.push(trial);
         next = low.midpoint(high);
     }
@@ -162,7 +166,11 @@ mod tests {
         let mut trials = 0;
         let ended = throughput(&LIMITS, |asked| {
             trials += 1;
-            if trials == 3 { Err("interrupted") } else { Ok(Trial { asked, offered: 1e6, sent: 10, ..Trial::default() }) }
+            if trials == 3 {
+                Err("interrupted")
+            } else {
+                Ok(Trial { asked, offered: 1e6, sent: 10, ..Trial::default() })
+            }
         });
         assert_eq!((ended.unwrap_err(), trials), ("interrupted", 3));
     }

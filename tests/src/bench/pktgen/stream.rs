@@ -186,13 +186,19 @@ mod tests {
     fn hears_complaints() {
         let said = SAID.replace("Result: OK: 1250000", "Result: Flag -:NOSUCH:- unknown");
         assert!(complaint(&said).is_some_and(|said| said.contains("NOSUCH")));
-        assert_eq!(complaint("Running: \nStopped: eth1@0 \nResult: ERROR: can not add device eth1"), Some("ERROR: can not add device eth1"));
+        assert_eq!(
+            complaint("Running: \nStopped: eth1@0 \nResult: ERROR: can not add device eth1"),
+            Some("ERROR: can not add device eth1")
+        );
         assert_eq!(complaint("Running: \nStopped: \nResult: NA\n"), None);
     }
 
     #[test]
     fn reads_what_threads_have() {
-        assert_eq!(devices("Running: eth1@0 \nStopped: eth2@0 eth3@0 \nResult: NA"), ["eth1@0", "eth2@0", "eth3@0"]);
+        assert_eq!(
+            devices("Running: eth1@0 \nStopped: eth2@0 eth3@0 \nResult: NA"),
+            ["eth1@0", "eth2@0", "eth3@0"]
+        );
         assert!(devices("Running: \nStopped: \nResult: OK: max_before_softirq=10000\n").is_empty());
     }
 }
