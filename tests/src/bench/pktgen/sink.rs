@@ -25,7 +25,7 @@ impl Sink {
         let borrowed = Borrowed::take(ns, device)?;
         let port = RawPort::try_open(ns, device, 0)?;
         port.promiscuous()?;
-        Ok(Sink { ns: ns.clone(), device: device.into(), port, borrowed: borrowed })
+        Ok(Sink { ns: ns.clone(), device: device.into(), port, borrowed })
     }
 
     /// Waits for its carrier.
