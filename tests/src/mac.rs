@@ -15,6 +15,13 @@ impl Mac {
         let [a, b, c, d] = n.to_be_bytes();
         Mac([0x02, 0x77, a, b, c, d])
     }
+
+    /// The address `n` after this one.
+    pub const fn plus(self, n: u32) -> Mac {
+        let [a, b, c, d, e, f] = self.0;
+        let [c, d, e, f] = u32::from_be_bytes([c, d, e, f]).wrapping_add(n).to_be_bytes();
+        Mac([a, b, c, d, e, f])
+    }
 }
 
 impl fmt::Display for Mac {

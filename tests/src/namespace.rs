@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -46,6 +46,21 @@ impl Namespace {
             .run(|| crate::device::set_up("lo"))
             .unwrap_or_else(|e| panic!("namespace {name}: lo up: {e}"));
         namespace
+    }
+
+    /// The one that this thread is in.
+    pub fn current() -> std::io::Result<Namespace> {
+        Self::at("here", Path::new("/proc/thread-self/ns/net"))
+    }
+
+    /// One that others have made: its name, as `ip netns` has it, or the path of its file.
+    pub fn open(name: &str) -> std::io::Result<Namespace> {
+        // An absolute path replaces the folder.
+        Self::at(name, &Path::new("/run/netns").join(name))
+    }
+
+    fn at(name: &str, path: &Path) -> std::io::Result<Namespace> {
+        Ok(Namespace { name: name.into(), fd: Arc::new(File::open(path)?.into()) })
     }
 
     /// The name given to [`Namespace::new`].

@@ -65,6 +65,7 @@ impl fmt::Debug for Frame {
 /// A packet socket on one device: it sends any frame, and receives every frame that comes in.
 pub struct RawPort {
     socket: OwnedFd,
+    ifindex: u32,
     what: String,
 }
 
@@ -79,10 +80,37 @@ impl RawPort {
     /// looks before TC does. The kernel has taken the outermost VLAN tag off by then.
     #[track_caller]
     pub fn open_protocol(ns: &Namespace, dev: &str, protocol: u16) -> RawPort {
+        Self::try_open(ns, dev, protocol).unwrap_or_else(|e| panic!("{e:#}"))
+    }
+
+    /// The same for those who have somebody to tell. A socket of protocol 0 receives nothing.
+    pub fn try_open(ns: &Namespace, dev: &str, protocol: u16) -> Result<RawPort> {
         let what = format!("{}: {dev}", ns.name());
-        let socket =
-            ns.run(|| open(dev, protocol)).unwrap_or_else(|e| panic!("packet socket on {what}: {e}"));
-        RawPort { socket, what }
+        let opened = ns.run(|| Ok::<_, std::io::Error>((open(dev, protocol)?, device::index(dev)?)));
+        let (socket, ifindex) = opened.with_context(|| format!("packet socket on {what}"))?;
+        Ok(RawPort { socket, ifindex, what })
+    }
+
+    /// Has the device take in what is for others, for as long as this is open: such a wish is counted, and goes with the socket.
+    pub fn promiscuous(&self) -> Result<()> {
+        let wish = libc::packet_mreq {
+            mr_ifindex: self.ifindex as i32,
+            mr_type: libc::PACKET_MR_PROMISC as u16,
+            mr_alen: 0,
+            mr_address: [0; 8],
+        };
+        // SAFETY: the option reads one packet_mreq.
+        let set = unsafe {
+            libc::setsockopt(
+                self.socket.as_raw_fd(),
+                libc::SOL_PACKET,
+                libc::PACKET_ADD_MEMBERSHIP,
+                (&raw const wish).cast(),
+                size_of_val(&wish) as u32,
+            )
+        };
+        Errno::result(set).with_context(|| format!("{}: promiscuous", self.what))?;
+        Ok(())
     }
 
     /// Sends one frame, from its Ethernet header on, without FCS.

@@ -4,7 +4,19 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+use super::machine::Machine;
 use crate::vm::median;
+
+/// Which figures are good ones.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Better {
+    /// Large ones.
+    #[default]
+    Higher,
+    /// Small ones. A ratio is still one figure to the other: below 1 is good.
+    Lower,
+}
 
 /// One work.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -13,6 +25,9 @@ pub struct Row {
     pub work: String,
     /// Of the figures.
     pub unit: String,
+    /// Which figures are good ones.
+    #[serde(default)]
+    pub better: Better,
     /// The subjects, and what each has reached in each round.
     pub figures: Vec<(String, Vec<f64>)>,
 }
@@ -20,6 +35,9 @@ pub struct Row {
 /// All of them.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Report {
+    /// What they were measured on; files of earlier versions lack it.
+    #[serde(default)]
+    pub machine: Option<Machine>,
     /// In the order in which they were measured.
     pub rows: Vec<Row>,
 }
@@ -32,31 +50,49 @@ impl Row {
         let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(a, b)| a / b).collect();
         (!ratios.is_empty()).then(|| median(ratios))
     }
+
+    /// How many times as good a subject is as another one, also where small figures are good ones: half the time is 2.
+    pub fn times_as_good(&self, subject: &str, to: &str) -> Option<(f64, f64, f64)> {
+        match self.better {
+            Better::Higher => self.ratio(subject, to),
+            Better::Lower => self.ratio(to, subject),
+        }
+    }
 }
 
 impl Report {
-    /// As a table of Markdown.
+    /// As a table of Markdown, under a line that says what machine it is of.
     pub fn markdown(&self) -> String {
-        let mut text =
-            String::from("| work | subject | median | to `bridge` | to `ceiling` |\n|---|---|---|---|---|\n");
+        let mut text = self.machine.as_ref().map(|machine| format!("{machine}\n\n")).unwrap_or_default();
+        text.push_str("| work | subject | median | to `bridge` | to `ceiling` |\n|---|---|---|---|---|\n");
         for row in &self.rows {
+            let less = if row.better == Better::Lower { ", less is better" } else { "" };
             for (subject, figures) in &row.figures {
                 let ratio = |to: &str| match row.ratio(subject, to) {
                     Some(_) if to == subject => "1".into(),
                     Some((middle, low, high)) => format!("{middle:.2} ({low:.2} to {high:.2})"),
                     None => "–".into(),
                 };
-                let middle = median(figures.clone()).0;
-                let line = format!(
-                    "| {} | {subject} | {middle:.0} {} | {} | {} |",
-                    row.work,
-                    row.unit,
-                    ratio("bridge"),
-                    ratio("ceiling")
-                );
-                writeln!(text, "{line}").expect("a string");
+                let middle =
+                    if figures.is_empty() { "–".into() } else { number(median(figures.clone()).0) };
+                let (bridge, ceiling) = (ratio("bridge"), ratio("ceiling"));
+                let (work, unit) = (&row.work, &row.unit);
+                writeln!(text, "| {work} | {subject} | {middle} {unit}{less} | {bridge} | {ceiling} |")
+                    .expect("a string");
             }
         }
         text
     }
+}
+
+/// With as many places as say something.
+pub fn number(value: f64) -> String {
+    let places = match value.abs() {
+        0.0 | 100.0.. => 0,
+        10.0.. => 1,
+        1.0.. if value.fract() == 0.0 => 0,
+        0.1.. => 2,
+        _ => 4,
+    };
+    format!("{value:.places$}")
 }

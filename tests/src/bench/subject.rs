@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 
 use crate::{
     LinuxBridge, Segment, Xbr,
-    bench::programs::bare_xdp,
+    bench::{ovs::Ovs, programs::bare_xdp},
     bpf::{Attached, Hook, redirect},
     device, ethtool,
 };
@@ -14,6 +14,8 @@ use crate::{
 pub enum Subject {
     /// The kernel's, without netfilter.
     LinuxBridge,
+    /// Open vSwitch, where it is installed and the kernel has its datapath.
+    Ovs,
     /// As users run it, with these words more.
     Xbr {
         /// The name in the report.
@@ -36,6 +38,8 @@ pub enum Subject {
 pub enum Running {
     /// The kernel's.
     Bridge(LinuxBridge),
+    /// Open vSwitch.
+    Ovs(Ovs),
     /// xbr.
     Xbr(Box<Xbr>),
     /// A program of the lab's.
@@ -62,6 +66,7 @@ impl Subject {
     pub fn name(&self) -> &'static str {
         match self {
             Subject::LinuxBridge => "bridge",
+            Subject::Ovs => "ovs",
             Subject::Xbr { name, .. } => name,
             Subject::Other(_) => "other",
             Subject::BareXdp | Subject::BareTcx => "ceiling",
@@ -75,6 +80,7 @@ impl Subject {
         let ports: Vec<&str> = segment.ports().collect();
         let running = match self {
             Subject::LinuxBridge => Running::Bridge(LinuxBridge::start(segment)),
+            Subject::Ovs => Running::Ovs(Ovs::start(segment)),
             Subject::Xbr { words, settings, .. } => {
                 let bridge = Xbr::start(program, segment, words);
                 bridge.wait_forwarding();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Options, Report, Row, load::Load, subject::Subject};
+use super::{Better, Machine, Options, Report, Row, load::Load, subject::Subject};
 use crate::{GuestKind, Offloads, Segment};
 
 /// What a subject is measured for in one turn, after as much again that does not count.
@@ -22,8 +22,8 @@ const GUARDED: Subject = Subject::Xbr {
     settings: "port set vm1 --mac 02:00:00:01:00:00 --ip 192.0.2.1 --no-dhcp-server --no-ra",
 };
 
-const XDP: &[Subject] = &[Subject::LinuxBridge, Subject::xbr("--hook xdp"), Subject::BareXdp];
-const TCX: &[Subject] = &[Subject::LinuxBridge, Subject::xbr("--hook tc"), Subject::BareTcx];
+const XDP: &[Subject] = &[Subject::LinuxBridge, Subject::xbr("--hook xdp"), Subject::BareXdp, Subject::Ovs];
+const TCX: &[Subject] = &[Subject::LinuxBridge, Subject::xbr("--hook tc"), Subject::BareTcx, Subject::Ovs];
 
 const WORKS: [Work; 5] = [
     Work { name: "xdp/1", stations: 2, subjects: XDP },
@@ -63,7 +63,8 @@ pub fn run(options: &Options, mut said: impl FnMut(&Row)) -> Report {
     let changes = if std::env::var_os("XBR_BENCH_OTHER").is_some() { &CHANGES[..] } else { &[] };
     let wanted =
         |name: &str| options.only.is_empty() || options.only.iter().any(|part| name.contains(part.as_str()));
-    let mut report = Report::default();
+    let machine = Machine::here(&options.xbr, options.commit.clone(), options.rounds);
+    let mut report = Report { machine: Some(machine), ..Report::default() };
     for work in WORKS.iter().chain(changes).filter(|work| wanted(work.name)) {
         let row = frames(options, work);
         said(&row);
@@ -76,10 +77,11 @@ pub fn run(options: &Options, mut said: impl FnMut(&Row)) -> Report {
 fn frames(options: &Options, work: &Work) -> Row {
     let segment = Segment::builder().guests(2, GuestKind::Veth).offloads(Offloads::Off).quiet().build();
     let load = Load::of(&segment, work.stations);
+    let subjects: Vec<&Subject> = work.subjects.iter().filter(|subject| options.takes(subject)).collect();
     let mut figures: Vec<(String, Vec<f64>)> =
-        work.subjects.iter().map(|subject| (subject.name().into(), Vec::new())).collect();
+        subjects.iter().map(|subject| (subject.name().into(), Vec::new())).collect();
     for _ in 0..options.rounds {
-        for (subject, (_, figures)) in work.subjects.iter().zip(&mut figures) {
+        for (subject, (_, figures)) in subjects.iter().zip(&mut figures) {
             let running = subject.start(&options.xbr, &segment);
             load.introduce();
             load.rate(TURN);
@@ -87,5 +89,5 @@ fn frames(options: &Options, work: &Work) -> Row {
             running.stop();
         }
     }
-    Row { work: work.name.into(), unit: "frames/s".into(), figures }
+    Row { work: work.name.into(), unit: "frames/s".into(), better: Better::Higher, figures }
 }
