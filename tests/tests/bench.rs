@@ -1,7 +1,7 @@
 //! The measuring stick itself, and that nothing has fallen off: bounds are far below what a quiet machine reaches (`docs/performance.md`).
 
 use xbr_lab::{
-    bench::{Options, Report, Row, run},
+    bench::{Better, Options, Report, Row, run},
     require_privileges,
     vm::require_full,
 };
@@ -10,8 +10,8 @@ fn measured(work: &str) -> Option<Row> {
     if !require_privileges() {
         return None;
     }
-    let options =
-        Options { xbr: env!("CARGO_BIN_EXE_xbr-under-test").into(), rounds: 3, only: vec![work.into()] };
+    let xbr = env!("CARGO_BIN_EXE_xbr-under-test").into();
+    let options = Options { xbr, rounds: 3, only: vec![work.into()], quick: false };
     let report = run(&options, |_| {});
     println!("{}", report.markdown());
     report.rows.into_iter().next()
@@ -39,7 +39,7 @@ fn tc_is_not_slower_than_a_linux_bridge() {
 #[test]
 fn ratios_are_of_the_same_round() {
     let figures = vec![("bridge".into(), vec![1.0, 2.0, 4.0]), ("xbr".into(), vec![2.0, 4.0, 6.0])];
-    let row = Row { work: "work".into(), unit: "frames/s".into(), figures };
+    let row = Row { work: "work".into(), unit: "frames/s".into(), better: Better::Higher, figures };
     assert_eq!(row.ratio("xbr", "bridge"), Some((2.0, 1.5, 2.0)));
     assert_eq!(row.ratio("xbr", "ceiling"), None);
     let text = Report { rows: vec![row] }.markdown();

@@ -6,11 +6,15 @@
 mod load;
 mod programs;
 mod report;
+mod stations;
 mod subject;
+mod taps;
+mod turns;
+mod wire;
 mod works;
 
-pub use report::{Report, Row};
-pub use works::{NAMES, run};
+pub use report::{Better, Report, Row};
+pub use works::{names, run};
 
 /// How much is measured.
 #[derive(Clone, Debug)]
@@ -21,4 +25,6 @@ pub struct Options {
     pub rounds: usize,
     /// Only works whose name contains one of these; all of them if there is none.
     pub only: Vec<String>,
+    /// Without `only`: leave out what takes long.
+    pub quick: bool,
 }

@@ -6,6 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::vm::median;
 
+/// Which figures are good ones.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Better {
+    /// Large ones.
+    #[default]
+    Higher,
+    /// Small ones. A ratio is still one figure to the other: below 1 is good.
+    Lower,
+}
+
 /// One work.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
@@ -13,6 +24,9 @@ pub struct Row {
     pub work: String,
     /// Of the figures.
     pub unit: String,
+    /// Which figures are good ones.
+    #[serde(default)]
+    pub better: Better,
     /// The subjects, and what each has reached in each round.
     pub figures: Vec<(String, Vec<f64>)>,
 }
@@ -46,9 +60,9 @@ impl Report {
                     Some((middle, low, high)) => format!("{middle:.2} ({low:.2} to {high:.2})"),
                     None => "–".into(),
                 };
-                let middle = median(figures.clone()).0;
+                let middle = number(median(figures.clone()).0);
                 let line = format!(
-                    "| {} | {subject} | {middle:.0} {} | {} | {} |",
+                    "| {} | {subject} | {middle} {} | {} | {} |",
                     row.work,
                     row.unit,
                     ratio("bridge"),
@@ -59,4 +73,16 @@ impl Report {
         }
         text
     }
+}
+
+/// With as many places as say something.
+fn number(value: f64) -> String {
+    let places = match value.abs() {
+        0.0 | 100.0.. => 0,
+        10.0.. => 1,
+        1.0.. if value.fract() == 0.0 => 0,
+        0.1.. => 2,
+        _ => 4,
+    };
+    format!("{value:.places$}")
 }

@@ -37,7 +37,7 @@ fn main() -> ExitCode {
 fn measure(args: Args) -> Result<()> {
     let xbr = args.xbr.to_str().context("the path of xbr is no text")?.to_owned();
     let rounds = if args.quick { 3 } else { 7 };
-    let report = bench::run(&Options { xbr, rounds, only: args.only }, |row| {
+    let report = bench::run(&Options { xbr, rounds, only: args.only, quick: args.quick }, |row| {
         for (subject, _) in &row.figures {
             if let Some((middle, low, high)) = row.ratio(subject, &row.figures[0].0) {
                 println!(

@@ -1,0 +1,56 @@
+//! A million static stations: to write them, and to have them shown.
+
+use std::time::{Duration, Instant};
+
+use super::{Work, frames::quiet};
+use crate::{
+    Namespace,
+    bench::{
+        Better, Options, Row,
+        stations::{fixed_in_bridge, fixed_in_xbr},
+        subject::{Running, Subject},
+        turns::{row, turns},
+    },
+};
+
+const MILLION: u32 = 1_000_000;
+const SUBJECTS: &[Subject] = &[Subject::LinuxBridge, Subject::xbr("--fdb-max 1048576")];
+
+pub const WORKS: &[Work] = &[Work::long("load/1m", million)];
+
+/// By each switch's own command, from text to text.
+#[track_caller]
+fn million(options: &Options, work: &str) -> Vec<Row> {
+    let segment = quiet(2);
+    let host = &segment.host().ns;
+    let names = || SUBJECTS.iter().map(Subject::name);
+    let mut shown = row("show/1m", "s (less is better)", Better::Lower, names());
+    let loaded = row(work, "s (less is better)", Better::Lower, names());
+    let loaded = turns(options, loaded, |at| {
+        let running = SUBJECTS[at].start(&options.xbr, &segment);
+        let start = Instant::now();
+        match &running {
+            Running::Xbr(bridge) => fixed_in_xbr(bridge, "vm2", MILLION),
+            _ => fixed_in_bridge(host, "vm2", MILLION),
+        }
+        let loaded = start.elapsed();
+        shown.figures[at].1.push(show(host, &running).as_secs_f64());
+        running.stop();
+        loaded.as_secs_f64()
+    });
+    vec![loaded, shown]
+}
+
+/// How long it takes to show them, all of which must be there.
+#[track_caller]
+fn show(host: &Namespace, running: &Running) -> Duration {
+    let start = Instant::now();
+    let text = match running {
+        Running::Xbr(bridge) => bridge.text("fdb show"),
+        _ => host.output("bridge fdb show br br0"),
+    };
+    let time = start.elapsed();
+    let count = text.lines().filter(|line| line.contains("dev vm2") && line.contains("static")).count();
+    assert_eq!(count, MILLION as usize, "stations that are shown");
+    time
+}
