@@ -8,8 +8,10 @@ use nix::unistd::Pid;
 
 use crate::{Namespace, Node};
 
-/// How long nothing may come until nothing is under way any more.
-const STILL: Duration = Duration::from_millis(5);
+/// How long nothing may come until nothing is under way any more: a reader of a TAP may have to wait for a CPU.
+const STILL: Duration = Duration::from_millis(40);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// What a device of the namespace has counted.
 #[track_caller]
@@ -26,16 +28,17 @@ pub fn came(node: &Node) -> u64 {
     statistics(&node.ns, "eth0").rx_packets
 }
 
-/// Asks `count` until it has stayed the same for a moment: what is in rings is no more than that. Says when it last changed, too.
+/// Asks `count` until it has stayed the same for a moment: what is in rings is no more than that. Gives it, and when it was first found so.
 pub fn settled(mut count: impl FnMut() -> u64) -> (u64, Instant) {
-    let mut last = (count(), Instant::now());
-    while last.1.elapsed() < STILL {
-        let now = count();
-        if now != last.0 {
-            last = (now, Instant::now());
+    let (mut at, mut last) = (Instant::now(), count());
+    while at.elapsed() < STILL {
+        std::thread::sleep(LOOK);
+        let (asked, now) = (Instant::now(), count());
+        if now != last {
+            (at, last) = (asked, now);
         }
     }
-    last
+    (last, at)
 }
 
 /// How many CPUs there are for us.
