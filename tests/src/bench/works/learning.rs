@@ -30,7 +30,7 @@ const SOURCE: Mac = Mac([2, 9, 0, 0, 0, 0]);
 const SUBJECTS: &[Subject] =
     &[Subject::LinuxBridge, Subject::xbr("--hook xdp --fdb-max 1048576"), Subject::BareXdp];
 
-pub const WORKS: &[Work] = &[Work::quick("learning", learning)];
+pub const WORKS: &[Work] = &[Work::long("learning", learning)];
 
 #[track_caller]
 fn learning(options: &Options, work: &str) -> Vec<Row> {

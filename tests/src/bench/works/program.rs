@@ -17,7 +17,7 @@ use crate::{
     bpf::RunTimes,
 };
 
-pub const WORKS: &[Work] = &[Work::quick("program", program)];
+pub const WORKS: &[Work] = &[Work::long("program", program)];
 
 const SUBJECTS: &[Subject] = &[
     Subject::xbr("--hook xdp"),
