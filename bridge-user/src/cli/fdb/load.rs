@@ -208,10 +208,8 @@ mod tests {
     fn a_bad_line_is_named() {
         let why = |text: &str| parse(text).unwrap_err().message;
         let good = "52:54:00:00:00:01 dev vm1\n";
-        assert_eq!(
-            why(&format!("{good}52:54:00:00:00 dev vm1")),
-            "line 2: \"52:54:00:00:00\" is not a MAC address"
-        );
+        let second = why(&format!("{good}52:54:00:00:00 dev vm1"));
+        assert!(second.starts_with("line 2: \"52:54:00:00:00\" is not a MAC address"), "{second}");
         assert_eq!(
             why(&format!("{good}\n{good}fdb del 52:54:00:00:00:01 dev vm1")).split(':').next(),
             Some("line 4")
