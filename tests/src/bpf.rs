@@ -10,6 +10,7 @@ const MAP_UPDATE_ELEM: libc::c_long = 2;
 const PROG_LOAD: libc::c_long = 5;
 const PROG_TEST_RUN: libc::c_long = 10;
 const LINK_CREATE: libc::c_long = 28;
+const ENABLE_STATS: libc::c_long = 32;
 const DEVMAP: u32 = 14;
 /// `BPF_F_TEST_XDP_LIVE_FRAMES`.
 const LIVE_FRAMES: u32 = 1 << 1;
@@ -133,6 +134,17 @@ impl Program {
             ..Run::default()
         };
         call(PROG_TEST_RUN, &run).map(drop)
+    }
+}
+
+/// While this lives the kernel counts how often programs run, and how long (`BPF_STATS_RUN_TIME`).
+#[derive(Debug)]
+pub struct RunTimes(#[allow(dead_code, reason = "held")] OwnedFd);
+
+impl RunTimes {
+    /// From now on.
+    pub fn count() -> io::Result<RunTimes> {
+        Ok(RunTimes(new(ENABLE_STATS, &0_u32)?))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The measuring stick itself, and that nothing has fallen off: bounds are far below what a quiet machine reaches (`docs/performance.md`).
 
 use xbr_lab::{
-    bench::{Better, Options, Report, Row, run},
+    bench::{Better, Options, Report, Row, names, run},
     require_privileges,
     vm::require_full,
 };
@@ -38,6 +38,23 @@ fn tc_is_not_slower_than_a_linux_bridge() {
     let Some(row) = measured("tcx/1") else { return };
     let (middle, ..) = row.ratio("xbr", "bridge").unwrap();
     assert!(middle >= 0.8, "{middle:.2} of a Linux bridge");
+}
+
+/// Each holds what it counts against what the switch says, and fails where they differ.
+#[test]
+fn every_work_can_be_measured() {
+    if !require_privileges() || !require_full() {
+        return;
+    }
+    let xbr = env!("CARGO_BIN_EXE_xbr-under-test").into();
+    let options = Options { xbr, rounds: 1, ..Options::default() };
+    let report = run(&options, |row| eprintln!("{row:?}"));
+    for name in names() {
+        let row = report.rows.iter().find(|row| row.work.starts_with(name));
+        let row = row.unwrap_or_else(|| panic!("{name} has no row"));
+        let figures: Vec<f64> = row.figures.iter().flat_map(|(_, figures)| figures.clone()).collect();
+        assert!(figures.iter().all(|figure| *figure > 0.0), "{row:?}");
+    }
 }
 
 #[test]

@@ -163,6 +163,18 @@ pub enum Request {
         #[serde(default)]
         sticky: bool,
     },
+    /// Write many stations, each as [`Request::FdbAdd`] does.
+    FdbLoad {
+        /// Their addresses, as text, a blank between two.
+        macs: String,
+        /// As of [`Request::FdbAdd`], and so are the others.
+        vlan: u16,
+        /// The port they are behind.
+        ifname: String,
+        /// They age.
+        #[serde(default)]
+        sticky: bool,
+    },
     /// Delete a station, learned or static.
     FdbDel {
         /// Its address, as text.

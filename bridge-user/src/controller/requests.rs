@@ -66,7 +66,10 @@ impl Bridge {
                 self.choose_hooks()?;
             }
             Request::Lend(loan) => self.lend(&loan)?,
-            Request::FdbAdd { mac, vlan, ifname, sticky } => self.fdb_add(&mac, vlan, &ifname, sticky)?,
+            Request::FdbAdd { mac: macs, vlan, ifname, sticky }
+            | Request::FdbLoad { macs, vlan, ifname, sticky } => {
+                self.fdb_add(&macs, vlan, &ifname, sticky)?
+            }
             Request::FdbDel { mac, vlan, ifname } => self.fdb_del(&mac, vlan, ifname.as_deref())?,
             Request::FdbFlush { ifname, vlan } => {
                 let count = self.fdb_flush(ifname.as_deref(), vlan)?;

@@ -11,12 +11,15 @@ use super::Bridge;
 use crate::{Error, Refusal, Result, clock, datapath::Station};
 
 impl Bridge {
-    /// Writes a station that does not move. `vlan` 0 is, on a bridge that filters, every VLAN of its port.
-    pub(super) fn fdb_add(&mut self, mac: &str, vlan: u16, ifname: &str, sticky: bool) -> Result<()> {
-        let mac = super::fdb::station_key(mac, vlan)?.mac;
-        if mac == self.hands.tables.config()?.uplink.mac() {
+    /// Writes stations that do not move, whose addresses have blanks between them. `vlan` 0 is, on a bridge that filters, every VLAN of
+    /// their port.
+    pub(super) fn fdb_add(&mut self, macs: &str, vlan: u16, ifname: &str, sticky: bool) -> Result<()> {
+        let macs = macs.split(' ').map(|mac| Ok(super::fdb::station_key(mac, vlan)?.mac));
+        let macs = macs.collect::<Result<BTreeSet<Mac>>>()?;
+        let own = self.hands.tables.config()?.uplink.mac();
+        if macs.contains(&own) {
             return Err(Refusal::new(
-                format!("{mac} is the uplink's own address, which is permanent"),
+                format!("{own} is the uplink's own address, which is permanent"),
                 "the host is reached by it in every VLAN; write another station",
             )
             .into());
@@ -24,35 +27,40 @@ impl Bridge {
         let port = self.port_or_host(ifname)?;
         let flags = if sticky { FdbFlags::STICKY } else { FdbFlags::STATIC };
         let entry = FdbEntry::new(port, flags, clock::monotonic());
-        let stations =
-            |vlans: Vec<u16>| vlans.into_iter().map(move |vlan| Station { key: FdbKey { vlan, mac }, entry });
-        let new = stations(self.vlans_for(vlan, port, ifname)?).collect::<Vec<_>>();
+        let stations = |vlan| macs.iter().map(move |mac| Station { key: FdbKey { vlan, mac: *mac }, entry });
+        let new: Vec<_> = self.vlans_for(vlan, port, ifname)?.into_iter().flat_map(stations).collect();
         if self.filters_vlans()? {
-            return self.add_in_vlans(mac, port, sticky, stations(vec![ANY_VLAN]).chain(new).collect());
+            // It is free to be elsewhere in another VLAN.
+            let anywhere = if sticky { Vec::new() } else { stations(ANY_VLAN).collect() };
+            return self.add_in_vlans(&macs, port, anywhere, &new);
         }
         match self.hands.tables.set_fixed_stations(&new) {
             Ok(()) => Ok(()),
-            // The table is read where it matters: there may be a million to write, one by one.
+            // The table is read where it matters: there may be a million to write, and each a request.
             Err(error) => self.check_room(&self.hands.tables.entries()?, &new).and(Err(error.into())),
         }
     }
 
-    /// Writes a station where there are VLANs. `new` begins with what is said of all of them, so that no frame is learned
-    /// elsewhere when the others are there.
-    fn add_in_vlans(&mut self, mac: Mac, port: PortId, sticky: bool, mut new: Vec<Station>) -> Result<()> {
+    /// Writes stations where there are VLANs. `all` is what is said of all of them, nothing for sticky ones; it comes first, so that no
+    /// frame is learned elsewhere when the others are there.
+    fn add_in_vlans(
+        &mut self,
+        macs: &BTreeSet<Mac>,
+        port: PortId,
+        mut all: Vec<Station>,
+        new: &[Station],
+    ) -> Result<()> {
         let rows = self.hands.tables.entries()?;
-        self.check_elsewhere(&rows, mac, port)?;
-        if sticky {
-            // It is free to be elsewhere in another VLAN.
-            new.remove(0);
-        }
-        self.check_room(&rows, &new)?;
-        self.hands.tables.set_fixed_stations(&new)?;
+        self.check_elsewhere(&rows, macs, port)?;
+        let sticky = all.is_empty();
+        all.extend(new);
+        self.check_room(&rows, &all)?;
+        self.hands.tables.set_fixed_stations(&all)?;
         if !sticky {
-            // What was learned of it at other ports, in VLANs that were not written.
-            self.delete_where(|row| row.key.mac == mac && row.entry.port() != port)?;
+            // What was learned of them at other ports, in VLANs that were not written.
+            self.delete_where(|row| macs.contains(&row.key.mac) && row.entry.port() != port)?;
         }
-        // It may have been static, and be sticky now.
+        // They may have been static, and be sticky now.
         self.settle_static(true)
     }
 
@@ -76,14 +84,17 @@ impl Bridge {
     }
 
     /// A static station is behind one port, whatever the VLAN.
-    fn check_elsewhere(&self, rows: &[Station], mac: Mac, port: PortId) -> Result<(), Refusal> {
+    fn check_elsewhere(&self, rows: &[Station], macs: &BTreeSet<Mac>, port: PortId) -> Result<(), Refusal> {
         let is_elsewhere = |row: &&Station| {
-            row.key.mac == mac && row.key.vlan != 0 && row.entry.is_static() && row.entry.port() != port
+            row.key.vlan != 0
+                && row.entry.is_static()
+                && row.entry.port() != port
+                && macs.contains(&row.key.mac)
         };
         match rows.iter().find(is_elsewhere) {
             None => Ok(()),
-            Some(row) => Err(Refusal::new(
-                format!("{mac} is static at {} already", self.name_of(row.entry.port())),
+            Some(Station { key: FdbKey { mac, .. }, entry }) => Err(Refusal::new(
+                format!("{mac} is static at {} already", self.name_of(entry.port())),
                 format!("a station is behind one port in all VLANs; xbr fdb del {mac} forgets where"),
             )),
         }

@@ -1,14 +1,14 @@
-//! Frames from guest 1 to guest 2, counted where they arrive.
+//! Frames from one participant to another, counted where they arrive.
 
 use std::time::{Duration, Instant};
 
-use nix::sched::{CpuSet, sched_setaffinity};
-use nix::unistd::Pid;
-
 use crate::{
-    Mac, Node, Segment,
-    bench::programs::{maker, sink},
-    bpf::Attached,
+    Mac, Node,
+    bench::{
+        programs::{Place, maker, sink, wide_maker},
+        wire::{came, pin, settled},
+    },
+    bpf::{Attached, Program},
     device, frames,
 };
 
@@ -16,26 +16,37 @@ use crate::{
 const LENGTH: usize = 60;
 /// Frames of one call.
 const BURST: u32 = 1 << 16;
-/// What each of two sets of stations begins with; the last two bytes are random.
-const SETS: [Mac; 2] = [Mac([2, 0, 0, 1, 0, 0]), Mac([2, 0, 0, 2, 0, 0])];
+/// The CPU of a generator that has no other one.
+pub const CPU: usize = 1;
 
-/// Frames of so many stations, half of them behind each guest.
-pub struct Load<'a> {
-    segment: &'a Segment,
+/// Frames between so many stations, half of them behind each of two participants.
+pub struct Load {
+    ends: [Node; 2],
+    /// What each of two sets of stations begins with; the last two bytes are random.
+    sets: [Mac; 2],
     mask: u16,
+    cpu: usize,
     _sinks: [Attached; 2],
 }
 
-impl<'a> Load<'a> {
-    /// `stations` is a power of two.
+/// Eats what comes to a participant's `eth0`, until this is dropped.
+#[track_caller]
+pub fn sink_at(node: &Node) -> Attached {
+    node.ns.run(|| sink()?.attach("eth0")).expect("a sink")
+}
+
+impl Load {
+    /// `stations` is a power of two; `pair` tells one such load on a segment from another; the generator runs on this CPU.
     #[track_caller]
-    pub fn of(segment: &'a Segment, stations: u32) -> Self {
+    pub fn between(from: &Node, to: &Node, stations: u32, pair: u8, cpu: usize) -> Self {
         assert!(stations.is_power_of_two() && (2..=1 << 17).contains(&stations), "{stations} stations");
-        let sinks = [1, 2].map(|number| {
-            let guest = segment.guest(number);
-            guest.ns.run(|| sink()?.attach(&guest.device())).expect("a sink")
-        });
-        Self { segment, mask: (stations / 2 - 1) as u16, _sinks: sinks }
+        Self {
+            ends: [from.clone(), to.clone()],
+            sets: [1, 2].map(|end| Mac([2, 0, pair, end, 0, 0])),
+            mask: (stations / 2 - 1) as u16,
+            cpu,
+            _sinks: [sink_at(from), sink_at(to)],
+        }
     }
 
     /// Has every station say something, so that a switch knows where it is.
@@ -48,42 +59,49 @@ impl<'a> Load<'a> {
         }
     }
 
-    /// Frames a second that arrive at guest 2 while guest 1 sends for so long.
+    /// Frames a second that arrive while the first participant sends for so long.
     #[track_caller]
     pub fn rate(&self, time: Duration) -> f64 {
-        let before = received(self.segment.guest(2));
+        let before = came(&self.ends[1]);
         let start = Instant::now();
         while start.elapsed() < time {
             self.send(0, 1, BURST);
         }
+        let elapsed = start.elapsed();
         // What is still in rings is less than what one call sends.
-        (received(self.segment.guest(2)) - before) as f64 / start.elapsed().as_secs_f64()
+        (came(&self.ends[1]) - before) as f64 / elapsed.as_secs_f64()
+    }
+
+    /// How many have arrived, when nothing is under way.
+    pub fn arrived(&self) -> u64 {
+        settled(|| came(&self.ends[1])).0
     }
 
     #[track_caller]
     fn send(&self, from: usize, to: usize, count: u32) {
-        let guest = self.segment.guest(from + 1);
-        let frame = frames::finished(SETS[to], SETS[from], LENGTH);
-        guest.ns.run(|| {
-            // Always the same one, or the caches are now warm and now cold.
-            let mut cpus = CpuSet::new();
-            cpus.set(1.min(num_cpus() - 1)).expect("a CPU");
-            sched_setaffinity(Pid::from_raw(0), &cpus).expect("a CPU of its own");
-            let ifindex = device::index(&guest.device()).expect("the guest's device");
-            let program = maker(ifindex, self.mask).expect("a maker of frames");
-            program.run_live(&frame, ifindex, count, 0).expect("live frames");
-        });
+        let frame = frames::finished(self.sets[to], self.sets[from], LENGTH);
+        run(&self.ends[from], self.cpu, &frame, count, |ifindex| maker(ifindex, self.mask));
     }
 }
 
-fn num_cpus() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+/// Sends copies of a frame out of a participant's `eth0` with one address, of which the last four bytes are random where `mask` has ones.
+#[track_caller]
+pub fn send_random(from: &Node, frame: &[u8], place: Place, mask: u32, count: u32) {
+    run(from, CPU, frame, count, |ifindex| wide_maker(ifindex, place, mask));
 }
 
-/// Frames that have come in at a guest's device.
 #[track_caller]
-fn received(node: &Node) -> u64 {
-    let text = node.ns.output(&format!("ip -j -s link show dev {}", node.device()));
-    let rows: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    rows[0]["stats64"]["rx"]["packets"].as_u64().expect("a count")
+fn run(
+    from: &Node,
+    cpu: usize,
+    frame: &[u8],
+    count: u32,
+    program: impl FnOnce(u32) -> std::io::Result<Program> + Send,
+) {
+    from.ns.run(|| {
+        pin(cpu);
+        let ifindex = device::index("eth0").expect("the participant's device");
+        let program = program(ifindex).expect("a maker of frames");
+        program.run_live(frame, ifindex, count, 0).expect("live frames");
+    });
 }

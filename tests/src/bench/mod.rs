@@ -13,7 +13,11 @@ pub mod pktgen;
 mod programs;
 mod refusal;
 mod report;
+mod stations;
 mod subject;
+mod taps;
+mod turns;
+mod wire;
 mod works;
 
 pub use against::Against;
@@ -21,7 +25,7 @@ pub use machine::Machine;
 pub use ovs::Ovs;
 pub use refusal::Refusal;
 pub use report::{Better, Report, Row, number};
-pub use works::{NAMES, run};
+pub use works::{names, run};
 
 /// How much is measured.
 #[derive(Clone, Debug, Default)]
@@ -34,14 +38,19 @@ pub struct Options {
     pub rounds: usize,
     /// Only works whose name contains one of these; all of them if there is none.
     pub only: Vec<String>,
+    /// Without `only`: leave out what takes long.
+    pub quick: bool,
     /// Subjects beside xbr; all that there are if none is named.
     pub against: Vec<Against>,
 }
 
 impl Options {
-    /// Whether this subject is measured. Open vSwitch is only where it can be fair; [`Ovs::missing`] says why it is not.
-    fn takes(&self, subject: &subject::Subject) -> bool {
-        Against::takes(&self.against, subject)
-            && (*subject != subject::Subject::Ovs || Ovs::missing().is_none())
+    /// Those of a work's subjects that are measured. Open vSwitch is only where it can be fair; [`Ovs::missing`] says why it is not.
+    fn chosen(&self, subjects: &[subject::Subject]) -> Vec<subject::Subject> {
+        let takes = |subject: &&subject::Subject| {
+            Against::takes(&self.against, subject)
+                && (**subject != subject::Subject::Ovs || Ovs::missing().is_none())
+        };
+        subjects.iter().filter(takes).cloned().collect()
     }
 }

@@ -5,7 +5,7 @@
 
 use std::{fs, path::PathBuf, process::Command, time::Duration};
 
-use crate::{Namespace, Process, Segment, unique_name, wait_until};
+use crate::{Namespace, Node, Process, unique_name, wait_until};
 
 /// How long its daemons may take to answer.
 const START: Duration = Duration::from_secs(20);
@@ -36,12 +36,12 @@ impl Ovs {
         })
     }
 
-    /// Makes a bridge of the segment's ports.
+    /// Makes a bridge of these devices and `eth0`.
     #[track_caller]
-    pub fn start(segment: &Segment) -> Ovs {
+    pub fn start(host: &Node, ports: &[&str]) -> Ovs {
         let folder = std::env::temp_dir().join(unique_name());
         fs::create_dir(&folder).expect("a folder for Open vSwitch");
-        let mut ovs = Ovs { ns: segment.host().ns.clone(), folder, switch: None, database: None };
+        let mut ovs = Ovs { ns: host.ns.clone(), folder, switch: None, database: None };
         let at = |name: &str| ovs.folder.join(name).display().to_string();
         let (file, socket) = (at("conf.db"), format!("unix:{}", at("db.sock")));
         ovs.finish("ovsdb-tool", &["create", &file]);
@@ -54,7 +54,7 @@ impl Ovs {
         ovs.finish("ovs-vsctl", &[&db, "--timeout=20", "add-br", "br0"]);
         // ovs-vsctl succeeds also where the daemon has no datapath.
         ovs.ns.run(|| crate::device::index("br0")).expect("a bridge of Open vSwitch");
-        for port in segment.ports().chain(["eth0"]) {
+        for port in ports.iter().copied().chain(["eth0"]) {
             ovs.finish("ovs-vsctl", &[&db, "--timeout=20", "add-port", "br0", port]);
         }
         ovs

@@ -29,6 +29,44 @@ pub fn sink() -> io::Result<Program> {
     Program::load(Hook::Xdp, &[set(0, XDP_DROP), EXIT])
 }
 
+/// An address of a frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// Where it goes.
+    Destination,
+    /// Who sends it.
+    Source,
+}
+
+/// Sends each frame out of a device, the last four bytes of one address random where `mask` has ones and zero elsewhere.
+pub fn wide_maker(ifindex: u32, place: Place, mask: u32) -> io::Result<Program> {
+    let at = match place {
+        Place::Destination => 2,
+        Place::Source => 8,
+    };
+    Program::load(
+        Hook::Xdp,
+        &[
+            // r7 is where the frame begins; one without a whole header is dropped.
+            insn(0x61, 7, 1, 0, 0),
+            insn(0x61, 8, 1, 4, 0),
+            copy(2, 7),
+            insn(0x07, 2, 0, 0, 14),
+            insn(0x2d, 2, 8, 7, 0),
+            call(RANDOM),
+            // `w0 &= mask`: of 32 bits, or the mask's sign would be carried on.
+            insn(0x54, 0, 0, 0, mask.to_be() as i32),
+            insn(0x63, 7, 0, at, 0),
+            set(1, ifindex as i32),
+            set(2, 0),
+            call(REDIRECT),
+            EXIT,
+            set(0, XDP_DROP),
+            EXIT,
+        ],
+    )
+}
+
 /// Sends each frame out of a device, having written random bits into the last two bytes of destination and source. `mask` says which.
 pub fn maker(ifindex: u32, mask: u16) -> io::Result<Program> {
     let mask = i32::from(mask.to_be());

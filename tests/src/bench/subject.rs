@@ -3,13 +3,18 @@
 use std::os::fd::OwnedFd;
 
 use crate::{
-    LinuxBridge, Segment, Xbr,
-    bench::{ovs::Ovs, programs::bare_xdp},
+    LinuxBridge, Namespace, Node, Segment, Xbr,
+    bench::{ovs::Ovs, programs::bare_xdp, wire::statistics},
     bpf::{Attached, Hook, redirect},
     device, ethtool,
 };
 
-/// A switch, or the part of one, between guest 1 and guest 2.
+/// Of the segments here.
+const MTU: u32 = 1500;
+/// The kernel's and the controller's own frames, a few a second, which not all count.
+const SPARE: u64 = 64;
+
+/// A switch, or the part of one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Subject {
     /// The kernel's, without netfilter.
@@ -42,8 +47,8 @@ pub enum Running {
     Ovs(Ovs),
     /// xbr.
     Xbr(Box<Xbr>),
-    /// A program of the lab's.
-    Bare(Attached, Option<OwnedFd>),
+    /// Programs of the lab's, one for each two ports.
+    Bare(Vec<(Attached, Option<OwnedFd>)>),
 }
 
 impl Running {
@@ -52,6 +57,51 @@ impl Running {
     pub fn stop(self) {
         if let Running::Xbr(bridge) = self {
             bridge.stop();
+        }
+    }
+
+    /// xbr, if it is that.
+    pub fn xbr(&self) -> Option<&Xbr> {
+        match self {
+            Running::Xbr(bridge) => Some(bridge),
+            _ => None,
+        }
+    }
+
+    /// Frames that it says it has sent out of a port; a bare redirect does not say.
+    #[track_caller]
+    pub fn sent(&self, host: &Namespace, port: &str) -> Option<u64> {
+        match self {
+            Running::Xbr(bridge) => Some(bridge.counters(port).tx.packets),
+            Running::Bridge(_) => Some(statistics(host, port).tx_packets),
+            // Its own counters are not a device's.
+            Running::Bare(_) | Running::Ovs(_) => None,
+        }
+    }
+}
+
+/// Frames that a switch says it has sent out of a port, and frames that came in behind it, both from a moment on.
+pub struct Ledger {
+    sent: Option<u64>,
+    came: u64,
+}
+
+impl Ledger {
+    /// From now on. `came` is what has come in behind the port.
+    #[track_caller]
+    pub fn open(running: &Running, host: &Namespace, port: &str, came: u64) -> Self {
+        Self { sent: running.sent(host, port), came }
+    }
+
+    /// A figure counts what was forwarded, so no frame may have come that the switch does not know of. (It may have sent more, which
+    /// then were lost on the way: a ring ran over.)
+    #[track_caller]
+    pub fn close(self, running: &Running, host: &Namespace, port: &str, came: u64) {
+        let (Some(before), Some(now)) = (self.sent, running.sent(host, port)) else { return };
+        let (sent, came) = (now - before, came - self.came);
+        assert!(came <= sent + SPARE, "{came} frames came out of {port}, into which {sent} were sent");
+        if came < sent * 98 / 100 {
+            eprintln!("of {sent} frames sent out of {port} only {came} arrived");
         }
     }
 }
@@ -73,42 +123,58 @@ impl Subject {
         }
     }
 
-    /// Connects the two guests. A frame from the lab comes in at the ports as one from a driver, for which they need NAPI: GRO.
+    /// Connects the ports of a segment.
     #[track_caller]
     pub fn start(&self, program: &str, segment: &Segment) -> Running {
-        let host = &segment.host().ns;
         let ports: Vec<&str> = segment.ports().collect();
+        self.start_on(program, segment.host(), &ports)
+    }
+
+    /// Connects these devices of the host's namespace, which are there, with each other and with `eth0`. A bare redirect takes what comes
+    /// in at each first one of two to the second. A frame from the lab comes in at a port as one from a driver, for which it needs NAPI: GRO.
+    #[track_caller]
+    pub fn start_on(&self, program: &str, host: &Node, ports: &[&str]) -> Running {
+        let ns = &host.ns;
         let running = match self {
-            Subject::LinuxBridge => Running::Bridge(LinuxBridge::start(segment)),
-            Subject::Ovs => Running::Ovs(Ovs::start(segment)),
-            Subject::Xbr { words, settings, .. } => {
-                let bridge = Xbr::start(program, segment, words);
-                bridge.wait_forwarding();
-                for words in settings.lines() {
-                    bridge.text(words);
-                }
-                Running::Xbr(Box::new(bridge))
-            }
+            Subject::LinuxBridge => Running::Bridge(LinuxBridge::over(host, MTU, ports)),
+            Subject::Ovs => Running::Ovs(Ovs::start(host, ports)),
+            Subject::Xbr { words, settings, .. } => xbr(program, ns, ports, words, settings),
             Subject::Other(words) => {
                 let program = std::env::var("XBR_BENCH_OTHER").expect("XBR_BENCH_OTHER");
-                let bridge = Xbr::start(&program, segment, words);
-                bridge.wait_forwarding();
-                Running::Xbr(Box::new(bridge))
+                xbr(&program, ns, ports, words, "")
             }
-            Subject::BareXdp | Subject::BareTcx => host.run(|| {
-                let to = device::index(ports[1]).expect("the second port");
-                let (program, map) = if *self == Subject::BareXdp {
-                    let (program, map) = bare_xdp(to).expect("the ceiling of XDP");
-                    (program, Some(map))
-                } else {
-                    (redirect(Hook::TcxIngress, to).expect("the ceiling of TC"), None)
-                };
-                Running::Bare(program.attach(ports[0]).expect("a free hook"), map)
-            }),
+            Subject::BareXdp | Subject::BareTcx => {
+                // xbr leaves a TAP down when it goes.
+                ns.ip_batch(&ports.iter().map(|port| format!("link set {port} up")).collect::<Vec<_>>());
+                ns.run(|| Running::Bare(ports.chunks(2).map(|pair| self.bare(pair)).collect()))
+            }
         };
         for port in ports {
-            ethtool(host, port, "gro on");
+            ethtool(ns, port, "gro on");
         }
         running
     }
+
+    #[track_caller]
+    fn bare(&self, pair: &[&str]) -> (Attached, Option<OwnedFd>) {
+        let to = device::index(pair[1]).expect("the second port");
+        let (program, map) = if *self == Subject::BareXdp {
+            let (program, map) = bare_xdp(to).expect("the ceiling of XDP");
+            (program, Some(map))
+        } else {
+            (redirect(Hook::TcxIngress, to).expect("the ceiling of TC"), None)
+        };
+        (program.attach(pair[0]).expect("a free hook"), map)
+    }
+}
+
+#[track_caller]
+fn xbr(program: &str, ns: &Namespace, ports: &[&str], words: &str, settings: &str) -> Running {
+    let named: Vec<_> = ports.iter().map(|port| format!("--port {port}")).collect();
+    let bridge = Xbr::run(program, ns, &format!("--uplink eth0 {} {words}", named.join(" ")));
+    bridge.wait_forwarding();
+    for words in settings.lines() {
+        bridge.text(words);
+    }
+    Running::Xbr(Box::new(bridge))
 }

@@ -76,7 +76,8 @@ impl Args {
     fn options(&self, rounds: usize) -> Result<Options> {
         let xbr = self.xbr.to_str().context("the path of xbr is no text")?.to_owned();
         let (only, against) = (self.lab.only.clone(), self.lab.against.clone());
-        Ok(Options { xbr, commit: self.commit.clone(), rounds, only, against })
+        let (commit, quick) = (self.commit.clone(), self.lab.quick);
+        Ok(Options { xbr, commit, rounds, only, quick, against })
     }
 }
 

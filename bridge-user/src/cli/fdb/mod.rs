@@ -1,5 +1,6 @@
 //! `xbr fdb`: who is where, in the words of `bridge fdb`.
 
+mod load;
 mod rows;
 mod words;
 
@@ -22,6 +23,8 @@ pub enum FdbVerb {
     Show(ShowArgs),
     /// Write a static station, which neither ages nor moves, or a sticky one, which ages
     Add(AddArgs),
+    /// Write many static or sticky stations, a line each
+    Load(load::LoadArgs),
     /// Delete a station, learned or static
     Del(DelArgs),
     /// Delete learned stations
@@ -104,6 +107,7 @@ pub enum State {
 pub fn run(common: &Common, verb: FdbVerb) -> Result<()> {
     let request = match verb {
         FdbVerb::Show(args) => return show(common, args),
+        FdbVerb::Load(args) => return load::run(common, &args),
         FdbVerb::Add(args) => add(args)?,
         FdbVerb::Del(args) => {
             let words = Words::parse(args.place, &args.words, &[])?;
