@@ -68,7 +68,8 @@ fn all_stations_of_a_file_or_none() {
     refused(&bridge, &format!("{text}02:00:00:00:00:01 dev vm9 static"), "no port vm9");
     refused(&bridge, &format!("{text}02:00:00:00 dev vm2"), &format!("line {}: ", STATIONS + 1));
     refused(&bridge, &lines(0..STATIONS + 200, "dev vm2"), "the table can hold");
-    refused(&bridge, &format!("{} dev vm2 static", segment.host().mac), "permanent");
+    // Behind more than one request's worth of good ones.
+    refused(&bridge, &format!("{text}{} dev vm2 static", segment.host().mac), "permanent");
 
     let output = load(&bridge, &text);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

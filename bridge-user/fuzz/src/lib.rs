@@ -1,5 +1,6 @@
 //! The pure modules of the bridge helper, the parser of multicast memberships, and the messages of the control socket, by their paths: as a
 //! dependency, bridge-user would bring its BPF programs and all of its libraries along.
+// The modules have more than the targets ask for.
 #![allow(dead_code, unused_imports)]
 
 #[path = "../../src/helper/access.rs"]

@@ -44,41 +44,16 @@ pub fn wide_maker(ifindex: u32, place: Place, mask: u32) -> io::Result<Program> 
         Place::Destination => 2,
         Place::Source => 8,
     };
-    Program::load(
-        Hook::Xdp,
-        &[
-            // r7 is where the frame begins; one without a whole header is dropped.
-            insn(0x61, 7, 1, 0, 0),
-            insn(0x61, 8, 1, 4, 0),
-            copy(2, 7),
-            insn(0x07, 2, 0, 0, 14),
-            insn(0x2d, 2, 8, 7, 0),
-            call(RANDOM),
-            // `w0 &= mask`: of 32 bits, or the mask's sign would be carried on.
-            insn(0x54, 0, 0, 0, mask.to_be() as i32),
-            insn(0x63, 7, 0, at, 0),
-            set(1, ifindex as i32),
-            set(2, 0),
-            call(REDIRECT),
-            EXIT,
-            set(0, XDP_DROP),
-            EXIT,
-        ],
-    )
+    // `w0 &= mask`: of 32 bits, or the mask's sign would be carried on.
+    written(ifindex, &[call(RANDOM), insn(0x54, 0, 0, 0, mask.to_be() as i32), insn(0x63, 7, 0, at, 0)])
 }
 
 /// Sends each frame out of a device, having written random bits into the last two bytes of destination and source. `mask` says which.
 pub fn maker(ifindex: u32, mask: u16) -> io::Result<Program> {
     let mask = i32::from(mask.to_be());
-    Program::load(
-        Hook::Xdp,
+    written(
+        ifindex,
         &[
-            // r7 is where the frame begins; one without a whole header is dropped.
-            insn(0x61, 7, 1, 0, 0),
-            insn(0x61, 8, 1, 4, 0),
-            copy(2, 7),
-            insn(0x07, 2, 0, 0, 14),
-            insn(0x2d, 2, 8, 11, 0),
             call(RANDOM),
             copy(1, 0),
             insn(0x57, 1, 0, 0, mask),
@@ -86,14 +61,23 @@ pub fn maker(ifindex: u32, mask: u16) -> io::Result<Program> {
             insn(0x77, 0, 0, 0, 16),
             insn(0x57, 0, 0, 0, mask),
             insn(0x6b, 7, 0, 10, 0),
-            set(1, ifindex as i32),
-            set(2, 0),
-            call(REDIRECT),
-            EXIT,
-            set(0, XDP_DROP),
-            EXIT,
         ],
     )
+}
+
+/// Has `write` change the header of each frame, which begins where r7 points to, and sends it out of a device. A frame without a whole
+/// header is dropped.
+fn written(ifindex: u32, write: &[u64]) -> io::Result<Program> {
+    let send = [set(1, ifindex as i32), set(2, 0), call(REDIRECT), EXIT];
+    let past = i16::try_from(write.len() + send.len()).expect("a short program");
+    let begin = [
+        insn(0x61, 7, 1, 0, 0),
+        insn(0x61, 8, 1, 4, 0),
+        copy(2, 7),
+        insn(0x07, 2, 0, 0, 14),
+        insn(0x2d, 2, 8, past, 0),
+    ];
+    Program::load(Hook::Xdp, &[&begin[..], write, &send, &[set(0, XDP_DROP), EXIT]].concat())
 }
 
 /// Forwards every frame to one device of the caller's namespace, by a devmap as xbr does: the ceiling of XDP.

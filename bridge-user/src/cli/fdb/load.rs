@@ -51,6 +51,12 @@ pub fn run(common: &Common, args: &LoadArgs) -> Result<()> {
         let message = format!("the bridge has no port {}", group.port);
         return Err(Refusal::new(message, format!("it has {known}; nothing was written")).into());
     }
+    // The controller refuses it too, when it has written what went before.
+    let own = bridge.tables.config()?.uplink.mac();
+    if groups.iter().any(|group| group.macs.contains(&own)) {
+        let message = format!("{own} is the uplink's own address, which is permanent");
+        return Err(Refusal::new(message, "take it out of the file; nothing was written").into());
+    }
     check_room(&groups, bridge.tables.fdb_max(), || {
         Ok(bridge.tables.entries()?.into_iter().map(|station| station.key).collect())
     })?;
