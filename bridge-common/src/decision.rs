@@ -1,6 +1,6 @@
 //! What is decided about a frame.
 
-use crate::{DropReason, FdbEntry, PortFlags, PortId, fdb::FdbFlags, vlan::Retag};
+use crate::{DropReason, FdbEntry, Port, PortFlags, PortId, fdb::FdbFlags, vlan::Retag};
 
 /// Where a frame goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,11 +80,36 @@ pub struct Decision {
     pub spread: Spread,
     /// The ingress port's word.
     pub from: PortFlags,
-    /// That of the port where a frame goes that is for one.
-    pub to: PortFlags,
+    /// The facts of the port where a frame goes that is for one.
+    pub to: Port,
+}
+
+/// The decision about most frames: to one port, as they are, and nothing to be written down or taken for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plain {
+    /// Where it goes.
+    pub egress: PortId,
+    /// That port's facts.
+    pub to: Port,
+    /// See [`Decision::vlan`].
+    pub vlan: u16,
 }
 
 impl Decision {
+    /// The decision, if it is [`Plain`]: then [`crate::commit`] and [`crate::forward::departed`] have nothing to do.
+    #[inline(always)]
+    pub fn plain(&self) -> Option<Plain> {
+        let charged = self.from.has(PortFlags::RATE_IN) || self.to.flags.has(PortFlags::RATE_OUT);
+        match self.verdict {
+            Verdict::Forward(egress)
+                if self.lesson == Lesson::Nothing && self.retag == Retag::Keep && !charged =>
+            {
+                Some(Plain { egress, to: self.to, vlan: self.vlan })
+            }
+            _ => None,
+        }
+    }
+
     /// A frame that is refused teaches nothing.
     #[inline(always)]
     pub const fn refuse(reason: DropReason, port: PortId) -> Self {
@@ -96,7 +121,7 @@ impl Decision {
             retag: Retag::Keep,
             spread: Spread::One,
             from: PortFlags(0),
-            to: PortFlags(0),
+            to: Port::NONE,
         }
     }
 

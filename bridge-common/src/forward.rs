@@ -4,7 +4,7 @@
 //! because XDP commits entirely or not at all: a frame that it leaves to TC must have left no trace.
 //! [`leave`] is the part that each copy of a flood asks anew.
 
-pub use crate::decision::{Decision, Learn, Lesson, Spread, Verdict};
+pub use crate::decision::{Decision, Learn, Lesson, Plain, Spread, Verdict};
 use crate::{
     Config, DropReason, Fdb, FdbEntry, FdbEventKind, Frame, Mac, Port, PortFlags, PortId, Ports,
     config::ConfigFlags,
@@ -207,7 +207,7 @@ fn destination<T: Tables>(
     };
     decision.verdict = match leave(question, decision, egress, tables) {
         Ok((port, retag)) => {
-            (decision.to, decision.retag) = (port.flags, retag);
+            (decision.to, decision.retag) = (port, retag);
             Verdict::Forward(egress)
         }
         Err(reason) => Verdict::Drop(reason, egress),

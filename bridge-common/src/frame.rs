@@ -31,28 +31,34 @@ pub trait Packet {
     #[inline(always)]
     fn ipv4(&self) -> Option<Ipv4> {
         let bytes: [u8; 26] = self.load(12)?;
-        let [8, 0, 0x45, _, _, _, _, _, f0, f1, _, next, _, _, a, b, c, d, _, _, _, _, rest @ ..] = bytes
+        let [8, 0, 0x45, _, l0, l1, _, _, f0, f1, _, next, _, _, a, b, c, d, e, f, g, h, rest @ ..] = bytes
         else {
             return None;
         };
         Some(Ipv4 {
+            total: u16::from_be_bytes([l0, l1]),
             fragment: u16::from_be_bytes([f0, f1]),
             next,
             source: u32::from_ne_bytes([a, b, c, d]),
+            destination: u32::from_ne_bytes([e, f, g, h]),
             rest: u32::from_be_bytes(rest),
         })
     }
 }
 
-/// What of an IPv4 packet says where it is from.
+/// What of an IPv4 packet is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ipv4 {
+    /// Bytes of header and payload.
+    pub total: u16,
     /// Flags and offset.
     pub fragment: u16,
     /// The protocol's number.
     pub next: u8,
-    /// The address, in the order of the wire.
+    /// Where it is from: the address, in the order of the wire.
     pub source: u32,
+    /// Where it goes, likewise.
+    pub destination: u32,
     /// What comes behind: of UDP, the source port in the upper half, and the destination's.
     pub rest: u32,
 }

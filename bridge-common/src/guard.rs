@@ -8,46 +8,70 @@
 
 use crate::{
     SlowReason,
-    frame::{Packet, ether, protocol},
+    frame::{HEADER, Ipv4, Packet, ether, protocol},
 };
 
 /// UDP ports whose payload can be a frame or packet with a checksum of its own: VXLAN (IANA's and Linux's
 /// old default), VXLAN-GPE, Geneve, GUE, FOU's usual port, L2TP, GTP-U, Teredo and MPLS.
-const TUNNEL_PORTS: [u16; 10] = [4789, 8472, 4790, 6081, 6080, 5555, 1701, 2152, 3544, 6635];
+#[inline(always)]
+const fn is_tunnel(port: u16) -> bool {
+    matches!(port, 4789 | 8472 | 4790 | 6081 | 6080 | 5555 | 1701 | 2152 | 3544 | 6635)
+}
 
 /// `Ok` if every checksum in the frame is proved finished, else why not.
 #[inline(always)]
 pub fn prove(packet: &impl Packet) -> Result<(), SlowReason> {
+    // Most frames are of this kind, and are read at one go.
+    if let Some(ip) = packet.ipv4() {
+        return ipv4(packet, (HEADER, 20), &ip);
+    }
     let (kind, network) = ether::network(packet).ok_or(SlowReason::Protocol)?;
     match kind {
         ether::ARP => Ok(()),
-        ether::IPV4 => ipv4(packet, network),
+        ether::IPV4 => any_ipv4(packet, network),
         ether::IPV6 => ipv6(packet, network),
         _ => Err(SlowReason::Protocol),
     }
 }
 
+/// With whatever options.
 #[inline(always)]
-fn ipv4(packet: &impl Packet, network: u32) -> Result<(), SlowReason> {
+fn any_ipv4(packet: &impl Packet, network: u32) -> Result<(), SlowReason> {
     let header: [u8; 20] = packet.load(network).ok_or(SlowReason::Protocol)?;
     let [first, _, l0, l1, _, _, f0, f1, _, next, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = header;
-    let total = u16::from_be_bytes([l0, l1]) as u32;
+    let header_bytes = (first as u32 & 0x0f) * 4;
+    if first >> 4 != 4 || header_bytes < 20 {
+        return Err(SlowReason::Protocol);
+    }
+    let ip = Ipv4 {
+        total: u16::from_be_bytes([l0, l1]),
+        fragment: u16::from_be_bytes([f0, f1]),
+        next,
+        source: u32::from_ne_bytes([s0, s1, s2, s3]),
+        destination: u32::from_ne_bytes([d0, d1, d2, d3]),
+        rest: 0,
+    };
+    ipv4(packet, (network, header_bytes), &ip)
+}
+
+#[inline(always)]
+fn ipv4(packet: &impl Packet, (network, header): (u32, u32), ip: &Ipv4) -> Result<(), SlowReason> {
+    let total = ip.total as u32;
     if total == 0 {
         return Err(SlowReason::TooLong);
     }
-    let header_bytes = (first as u32 & 0x0f) * 4;
-    if first >> 4 != 4 || header_bytes < 20 || total < header_bytes {
+    if total < header {
         return Err(SlowReason::Protocol);
     }
     // More-fragments or an offset: the transport header is elsewhere, or its sum spans frames.
-    if u16::from_be_bytes([f0, f1]) & 0x3fff != 0 {
+    if ip.fragment & 0x3fff != 0 {
         return Err(SlowReason::Fragment);
     }
-    let addresses = words([s0, s1, s2, s3]) + words([d0, d1, d2, d3]);
-    match next {
+    match ip.next {
         protocol::ICMP | protocol::IGMP => Ok(()),
         protocol::TCP | protocol::UDP => {
-            transport(packet, network + header_bytes, next, total - header_bytes, addresses)
+            let addresses = halves(ip.source) + halves(ip.destination);
+            transport(packet, network + header, ip.next, total - header, addresses)
         }
         _ => Err(SlowReason::Protocol),
     }
@@ -70,7 +94,8 @@ fn ipv6(packet: &impl Packet, network: u32) -> Result<(), SlowReason> {
             let mut offset = network + 8;
             while offset < network + 40 {
                 let [a, b, c, d, e, f, g, h] = packet.load(offset).ok_or(SlowReason::Protocol)?;
-                addresses += words([a, b, c, d]) + words([e, f, g, h]);
+                addresses +=
+                    halves(u32::from_ne_bytes([a, b, c, d])) + halves(u32::from_ne_bytes([e, f, g, h]));
                 offset += 8;
             }
             transport(packet, network + 40, next, payload, addresses)
@@ -79,7 +104,8 @@ fn ipv6(packet: &impl Packet, network: u32) -> Result<(), SlowReason> {
     }
 }
 
-/// `length` is the transport's, from the IP header: the frame may be padded.
+/// `length` is the transport's, from the IP header: the frame may be padded. `addresses` is their sum as this machine reads them: in one's
+/// complement the order of bytes is the sum's and nobody's else (RFC 1071, section 2).
 #[inline(always)]
 fn transport(
     packet: &impl Packet,
@@ -91,7 +117,7 @@ fn transport(
     let (field, length) = match next {
         protocol::UDP => {
             let [_, _, p0, p1, l0, l1, c0, c1] = packet.load(start).ok_or(SlowReason::Protocol)?;
-            if TUNNEL_PORTS.contains(&u16::from_be_bytes([p0, p1])) {
+            if is_tunnel(u16::from_be_bytes([p0, p1])) {
                 return Err(SlowReason::Tunnel);
             }
             // No sum at all: legal over IPv4, and what a tunnel on a port of its own choice does while the
@@ -99,25 +125,28 @@ fn transport(
             if c0 | c1 == 0 {
                 return Err(SlowReason::NoChecksum);
             }
-            (u16::from_be_bytes([c0, c1]), u16::from_be_bytes([l0, l1]) as u32)
+            (u16::from_ne_bytes([c0, c1]), u16::from_be_bytes([l0, l1]))
         }
-        protocol::TCP => (u16::from_be_bytes(packet.load(start + 16).ok_or(SlowReason::Protocol)?), length),
-        _ => (u16::from_be_bytes(packet.load(start + 2).ok_or(SlowReason::Protocol)?), length),
+        protocol::TCP => {
+            (u16::from_ne_bytes(packet.load(start + 16).ok_or(SlowReason::Protocol)?), length as u16)
+        }
+        _ => (u16::from_ne_bytes(packet.load(start + 2).ok_or(SlowReason::Protocol)?), length as u16),
     };
-    // One's complement has two zeroes, 0 and 0xffff: compare modulo 0xffff.
-    let unfinished = fold(addresses + next as u32 + length) % 0xffff == field % 0xffff;
+    let pseudo = fold(addresses + (next as u16).to_be() as u32 + length.to_be() as u32);
+    // One's complement has two zeroes, 0 and 0xffff.
+    let unfinished = pseudo == field || pseudo ^ field == 0xffff && (pseudo == 0 || field == 0);
     if unfinished { Err(SlowReason::Unfinished) } else { Ok(()) }
 }
 
+/// The sum of both.
 #[inline(always)]
-const fn words([a, b, c, d]: [u8; 4]) -> u32 {
-    (((a as u32) << 8) | b as u32) + (((c as u32) << 8) | d as u32)
+const fn halves(word: u32) -> u32 {
+    (word >> 16) + (word & 0xffff)
 }
 
 #[inline(always)]
 const fn fold(sum: u32) -> u16 {
-    let sum = (sum & 0xffff) + (sum >> 16);
-    ((sum & 0xffff) + (sum >> 16)) as u16
+    halves(halves(sum)) as u16
 }
 
 #[cfg(test)]

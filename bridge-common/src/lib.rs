@@ -31,6 +31,7 @@ pub mod recent;
 pub mod recipients;
 pub mod record;
 pub mod snoop;
+pub mod state;
 #[cfg(test)]
 mod tests;
 pub mod vlan;
@@ -59,8 +60,6 @@ mod pod {
         };
     }
     pod!(
-        crate::Config,
-        crate::capture::Capture,
         crate::FdbEntry,
         crate::FdbKey,
         crate::Port,

@@ -9,12 +9,8 @@ pub const PORT_OF: &str = "PORT_OF";
 pub const PORT_AT: &str = "PORT_AT";
 /// `[port number] -> `[`crate::Port`].
 pub const PORTS: &str = "PORTS";
-/// `[0] -> `[`crate::Config`].
-pub const CONFIG: &str = "CONFIG";
-/// `[`[`crate::recent::place_of`] a key`] -> `[`crate::recent::Recent`].
-pub const RECENT: &str = "RECENT";
-/// `[0] -> `[`crate::recent::Pulse`], which user space maps into its memory.
-pub const PULSE: &str = "PULSE";
+/// `[0] -> `[`crate::state::State`], which user space maps into its memory.
+pub const STATE: &str = "STATE";
 /// [`crate::FdbKey`]` -> `[`crate::FdbEntry`].
 pub const FDB: &str = "FDB";
 /// `[port number] -> `[`crate::PortCounters`] for each CPU.
@@ -33,8 +29,6 @@ pub const RECORDS: &str = "RECORDS";
 /// `[0] -> `[`crate::record::BridgeRecord`]; for the controller only.
 pub const BRIDGE: &str = "BRIDGE";
 
-/// `[0] -> `[`crate::capture::Capture`].
-pub const CAPTURE: &str = "CAPTURE";
 /// `[CPU] -> ` the perf ring of who captures. Each record is a [`crate::capture::Sighting`] and bytes of the frame.
 pub const SIGHTINGS: &str = "SIGHTINGS";
 /// `[0] -> u64` for each CPU: records for which there was no room.
@@ -97,15 +91,14 @@ pub const FLOOD_SETS: &str = "FLOOD_SETS";
 /// `[row] -> ` a devmap of their devices.
 pub const FLOOD_DEVICES: &str = "FLOOD_DEVICES";
 
-/// Every map that is pinned. The load-time constants' `.rodata` is not: it belongs to one program.
-pub const PINNED: [&str; 42] = [
+/// Every map that is pinned. The load-time constants' `.rodata` is not, nor the table of [`crate::recent`]: they belong to the programs that were
+/// loaded with them.
+pub const PINNED: [&str; 39] = [
     PORT_OF,
     PORT_AT,
     PORTS,
-    CONFIG,
+    STATE,
     FDB,
-    RECENT,
-    PULSE,
     COUNTERS,
     DEVICES,
     EVENTS,
@@ -113,7 +106,6 @@ pub const PINNED: [&str; 42] = [
     RECLAIM,
     RECORDS,
     BRIDGE,
-    CAPTURE,
     SIGHTINGS,
     UNSEEN,
     VLANS,
@@ -145,7 +137,7 @@ pub const PINNED: [&str; 42] = [
 
 /// Those that a bridge of an earlier version may lack. They begin empty, so making them beside the others is all that
 /// its adoption takes.
-pub const ADDED: [&str; 3] = [CAPTURE, SIGHTINGS, UNSEEN];
+pub const ADDED: [&str; 2] = [SIGHTINGS, UNSEEN];
 
 /// The default number of stations that the table holds.
 pub const DEFAULT_FDB_MAX: u32 = 65_536;

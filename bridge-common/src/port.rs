@@ -131,6 +131,9 @@ const _: () = assert!(size_of::<Port>() == 12);
 pub const LINK_OVERHEAD: u32 = 14 + 4;
 
 impl Port {
+    /// No device.
+    pub const NONE: Self = Self { ifindex: 0, mtu: 0, flags: PortFlags(0) };
+
     /// Whether the port forwards.
     #[inline(always)]
     pub const fn is_up(&self) -> bool {

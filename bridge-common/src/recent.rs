@@ -7,7 +7,10 @@
 use crate::{FdbEntry, FdbKey};
 
 /// Rows.
-pub const RECENT_PLACES: u32 = 1 << 16;
+pub const RECENT_PLACES: usize = 1 << PLACE_BITS;
+
+/// A table of 4 MiB, which is as large as one value of a map may be on 6.1 (`array_map_alloc_check`).
+const PLACE_BITS: u32 = 17;
 
 /// In what a row of zeroes says, the VLAN of its station, which is none.
 const NOBODY: u64 = 0xffff;
@@ -28,28 +31,17 @@ pub struct Recent {
 
 const _: () = assert!(size_of::<Recent>() == 32);
 
-/// What every frame reads of the bridge, in one row of a map.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pulse {
-    /// Of the FDB: counts up whenever an entry was moved, written or deleted. By atomic additions, also from user space, which maps it.
-    pub generation: u64,
-    /// The kernel's tick of which [`Self::now`] is the time. Written after it.
-    pub tick: u64,
-    /// In nanoseconds of the FDB's clock.
-    pub now: u64,
-}
-
-const _: () = assert!(size_of::<Pulse>() == 24);
-
 /// Where a station has its place.
 #[inline(always)]
-pub const fn place_of(key: &FdbKey) -> u32 {
+pub const fn place_of(key: &FdbKey) -> usize {
     // Fibonacci hashing: the upper bits depend on all of the key.
-    (key.word().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as u32
+    (key.word().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - PLACE_BITS)) as usize
 }
 
 impl Recent {
+    /// Nobody's.
+    pub const FREE: Self = Self { check: 0, place: 0, last_seen: 0, stamp: 0 };
+
     /// A row for an entry that was read, or written, in this generation.
     #[inline(always)]
     pub const fn new(key: &FdbKey, entry: &FdbEntry, generation: u64, now: u64) -> Self {
@@ -139,7 +131,7 @@ mod tests {
 
     #[test]
     fn neighbouring_addresses_have_places_of_their_own() {
-        let places: std::collections::BTreeSet<u32> =
+        let places: std::collections::BTreeSet<usize> =
             (0..=255).flat_map(|last| [0, 7].map(|vlan| place_of(&key(last, vlan)))).collect();
         assert!(places.len() > 500, "{} places", places.len());
         assert!(places.iter().all(|place| *place < RECENT_PLACES));

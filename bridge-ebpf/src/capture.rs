@@ -11,18 +11,25 @@ use aya_ebpf::{
 };
 use bridge_common::{
     Packet,
-    capture::{Direction, Sight, Sighting, Tag, Wanted},
+    capture::{Capture, Direction, Sight, Sighting, Tag, Wanted},
 };
 
 use crate::{
-    maps::{CAPTURE, SIGHTINGS, UNSEEN},
+    maps::{SIGHTINGS, UNSEEN, state},
     packet::Copied,
 };
+
+/// What is wanted.
+#[inline(always)]
+fn wanted() -> Option<&'static Capture> {
+    // SAFETY: part of an array's element, which is there for as long as the programs are. Each word is read by itself.
+    state().map(|state| unsafe { &(*state).capture })
+}
 
 /// Whether anybody captures.
 #[inline(always)]
 pub fn is_on() -> bool {
-    CAPTURE.get(0).is_some_and(|capture| capture.wanted != Wanted::NOTHING)
+    wanted().is_some_and(|capture| capture.wanted != Wanted::NOTHING)
 }
 
 /// Shows a frame of TC, at its port and, on its way in, at its peer.
@@ -73,7 +80,7 @@ pub extern "C" fn xbr_show_window(xdp: *mut xdp_md, sight: *const Sight) -> u32 
 
 #[inline(always)]
 fn show(ctx: *mut c_void, packet: &impl Packet, mut head: Sighting) {
-    let Some(capture) = CAPTURE.get(0) else { return };
+    let Some(capture) = wanted() else { return };
     let sight = head.sight;
     let at_port = capture.has(sight.port);
     let at_peer =

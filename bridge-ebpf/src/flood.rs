@@ -20,7 +20,7 @@ use bridge_common::{
 use crate::{
     account, capture,
     judge::{Judged, sent},
-    maps::CONFIG,
+    maps::config,
     neigh,
     tables::Tables,
     tag::Whole,
@@ -44,7 +44,7 @@ struct Flood {
 #[inline(never)]
 pub extern "C" fn xbr_flood(skb: *mut __sk_buff, judged: *mut Judged, set: u32) -> i32 {
     // SAFETY: the verifier sees to it that a pointer that is not null points to as many bytes as its type has.
-    if let (Some(judged), Some(config)) = (unsafe { judged.as_mut() }, CONFIG.get(0)) {
+    if let (Some(judged), Some(config)) = (unsafe { judged.as_mut() }, config()) {
         let ctx = TcContext::new(skb);
         capture::show_buffer(&ctx, Sight::flooded(judged.ingress(), Path::Tc));
         if config.filters_vlans() {
@@ -97,7 +97,7 @@ fn copies(ctx: &TcContext, judged: &mut Judged, ports: u16, round: Retag, first:
 /// One copy. A port that was never meant to have one takes no part, as in the Linux bridge.
 extern "C" fn copy(index: u32, flood: *const Flood) -> c_long {
     // SAFETY: the caller's context, alive for as long as its loop, and so is what it points to.
-    let (Flood { skb, judged, round, first, set }, Some(config)) = (unsafe { &*flood }, CONFIG.get(0)) else {
+    let (Flood { skb, judged, round, first, set }, Some(config)) = (unsafe { &*flood }, config()) else {
         return 1;
     };
     // SAFETY: as above.
@@ -150,7 +150,7 @@ fn lost(ctx: &TcContext, judged: &Judged, egress: PortId, reason: DropReason) {
 #[inline(never)]
 pub extern "C" fn xbr_rest(skb: *mut __sk_buff, judged: *mut Judged, set: u32) -> i32 {
     // SAFETY: as above.
-    match (unsafe { judged.as_mut() }, CONFIG.get(0)) {
+    match (unsafe { judged.as_mut() }, config()) {
         (Some(judged), Some(config)) => rest(&TcContext::new(skb), judged, config, set),
         _ => CONSUME,
     }

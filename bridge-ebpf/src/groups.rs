@@ -10,7 +10,7 @@ use bridge_common::{
 
 use crate::{
     judge::Judged,
-    maps::{CONFIG, GROUP_SETS, GROUPS},
+    maps::{GROUP_SETS, GROUPS, config},
     packet::Copied,
     snoop::xbr_snoop,
     tables::Tables,
@@ -36,7 +36,7 @@ impl Groups for Tables {
 /// The sets of ports that a frame for many is for. Shows the controller what that is to see.
 #[inline(always)]
 pub fn look(ctx: &TcContext, judged: &Judged, spread: Spread) -> u32 {
-    let snoops = CONFIG.get(0).is_some_and(|config| config.snoops());
+    let snoops = config().is_some_and(|config| config.snoops());
     if !snoops || !matches!(spread, Spread::Multicast) {
         return EVERYONE;
     }
@@ -55,7 +55,7 @@ pub fn look(ctx: &TcContext, judged: &Judged, spread: Spread) -> u32 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn xbr_look_for_group(skb: *mut __sk_buff, port: u32, vlan: u32) -> u64 {
-    let Some(config) = CONFIG.get(0) else { return (NOT_SHOWN as u64) << 32 };
+    let Some(config) = config() else { return (NOT_SHOWN as u64) << 32 };
     let packet = Copied::of_buffer(skb);
     look_into(&packet, PortId(port as u16), vlan as u16, config.flags, &Tables).to_word()
 }

@@ -12,8 +12,10 @@ use aya_ebpf::{
 };
 use bridge_common::{
     Address, Config, Decision, DropReason, FdbEntry, Frame, Packet, Port, PortFlags, PortId, Ports as _,
-    Question, Verdict, commit, decide,
-    forward::{Lesson, Spread, departed},
+    Question, Verdict,
+    capture::Wanted,
+    commit, decide,
+    forward::{Lesson, Plain, Spread, departed},
     frame::Segments,
     policy::Guards,
     vlan::{Retag, Tag},
@@ -21,7 +23,7 @@ use bridge_common::{
 
 use crate::{
     account, looking,
-    maps::{CONFIG, moment},
+    maps::{config, moment_of, state},
     packet::{Buffer, Window},
     recent::RecentStations,
     tables::Tables,
@@ -70,7 +72,7 @@ impl Judged {
         (self.packets, self.bytes, self.longest) =
             (frame.frames.packets, frame.frames.bytes, frame.frames.longest);
         (self.tag, self.now, self.ingress) = (frame.tag, now, ingress.index());
-        (self.vlan, self.from, self.to) = (decision.vlan as u32, decision.from, decision.to);
+        (self.vlan, self.from, self.to) = (decision.vlan as u32, decision.from, decision.to.flags);
         (self.verdict, self.port, self.reason) = match decision.verdict {
             Verdict::Forward(port) => (FORWARD, port.index(), 0),
             Verdict::Flood(port) => (FLOOD, port.index(), 0),
@@ -175,7 +177,8 @@ impl Judged {
                 _ => Spread::One,
             },
             from: self.from,
-            to: self.to,
+            // Of its other facts nothing is asked behind the decision.
+            to: Port { flags: self.to, ..Port::NONE },
         }
     }
 
@@ -213,62 +216,69 @@ fn settled(judged: &mut Judged) {
     unsafe { asm!("{0} = {0}", in(reg) &raw mut *judged) };
 }
 
-/// Decides about a frame of TC.
+/// Decides about a frame of TC. One that is [`Plain`], and that nobody captures, goes to `plain` and is done with.
 #[inline(always)]
-pub fn judge_buffer<'a>(
+pub fn judge_buffer<'a, R>(
     ctx: &TcContext,
     ingress: PortId,
     frames: Segments,
     place: &'a mut MaybeUninit<Judged>,
-) -> &'a mut Judged {
+    plain: impl FnOnce(Plain) -> Option<R>,
+) -> Result<R, &'a mut Judged> {
     let look = |frame: &Frame, guards| looking::buffer(ctx.skb.skb, frame, ingress, guards);
-    judge(&Buffer::new(ctx), aside(ctx), (ingress, Tables.port(ingress).as_ref()), frames, place, look)
+    let port = Tables.port(ingress);
+    judge(&Buffer::new(ctx), aside(ctx), (ingress, port.as_ref()), frames, place, look, plain)
 }
 
 /// As above, of XDP.
 #[inline(always)]
-pub fn judge_window<'a>(
+pub fn judge_window<'a, R>(
     ctx: &XdpContext,
     (ingress, port): (PortId, &Port),
     frames: Segments,
     place: &'a mut MaybeUninit<Judged>,
-) -> &'a mut Judged {
+    plain: impl FnOnce(Plain) -> Option<R>,
+) -> Result<R, &'a mut Judged> {
     let look = |frame: &Frame, guards| looking::window(ctx.ctx, frame, ingress, guards);
-    judge(&Window::of_xdp(ctx), None, (ingress, Some(port)), frames, place, look)
+    judge(&Window::of_xdp(ctx), None, (ingress, Some(port)), frames, place, look, plain)
 }
 
 #[inline(always)]
-fn judge<'a>(
+fn judge<'a, R>(
     packet: &impl Packet,
     aside: Option<u16>,
     (ingress, port): (PortId, Option<&Port>),
     frames: Segments,
     place: &'a mut MaybeUninit<Judged>,
     look: impl FnOnce(&Frame, Guards) -> Option<DropReason>,
-) -> &'a mut Judged {
+    plain: impl FnOnce(Plain) -> Option<R>,
+) -> Result<R, &'a mut Judged> {
     const { assert!(size_of::<Judged>().is_multiple_of(8)) };
     // SAFETY: plain numbers, of which `write` writes every one.
     let judged = unsafe { place.assume_init_mut() };
-    let moment = moment();
-    let now = moment.now;
     // The verifier wants to see it asked; an array has its first element.
-    let frame = CONFIG
-        .get(0)
-        .and_then(|config| Some((config, Frame::parse(packet, frames, aside, config.filters_vlans())?)));
-    match frame {
-        Some((config, frame)) => {
-            let question = Question { frame, ingress, now, config };
+    if let Some(state) = state() {
+        // SAFETY: the bridge's row, and words in it.
+        let (moment, config, wanted) =
+            unsafe { (moment_of(state), &(*state).config, (*state).capture.wanted) };
+        if let Some(frame) = Frame::parse(packet, frames, aside, config.filters_vlans()) {
+            let question = Question { frame, ingress, now: moment.now, config };
             let stations = RecentStations(moment);
             let decision = decide(&question, port, &stations, &Tables, |guards| look(&frame, guards));
-            judged.write(&frame, ingress, now, &decision);
-        }
-        None => {
-            let frame = Frame { dst: Address::default(), src: Address::default(), tag: Tag::NONE, frames };
-            judged.write(&frame, ingress, now, &Decision::refuse(DropReason::Malformed, ingress));
+            if wanted == Wanted::NOTHING
+                && let Some(done) = decision.plain().and_then(plain)
+            {
+                return Ok(done);
+            }
+            judged.write(&frame, ingress, moment.now, &decision);
+            settled(judged);
+            return Err(judged);
         }
     }
+    let frame = Frame { dst: Address::default(), src: Address::default(), tag: Tag::NONE, frames };
+    judged.write(&frame, ingress, 0, &Decision::refuse(DropReason::Malformed, ingress));
     settled(judged);
-    judged
+    Err(judged)
 }
 
 /// [`judge_buffer`], verified by itself.
@@ -278,7 +288,8 @@ extern "C" fn xbr_judge(skb: *mut __sk_buff, judged: *mut Judged, ingress: u32) 
     let ctx = TcContext::new(skb);
     // SAFETY: the verifier sees to it that a pointer that is not null points to as many bytes as its type has.
     if let Some(judged) = unsafe { judged.cast::<MaybeUninit<Judged>>().as_mut() } {
-        judge_buffer(&ctx, PortId(ingress as u16), segments(&ctx), judged);
+        let none = |_| None::<core::convert::Infallible>;
+        let _ = judge_buffer(&ctx, PortId(ingress as u16), segments(&ctx), judged, none);
     }
     0
 }
@@ -319,7 +330,7 @@ pub fn settle(judged: &mut Judged) {
 #[inline(never)]
 extern "C" fn xbr_settle(judged: *mut Judged) -> u32 {
     // SAFETY: as above.
-    let (Some(judged), Some(config)) = (unsafe { judged.as_mut() }, CONFIG.get(0)) else { return 0 };
+    let (Some(judged), Some(config)) = (unsafe { judged.as_mut() }, config()) else { return 0 };
     let (question, decision) = (judged.question(config), judged.decision());
     if let Some(report) = commit(&question, &decision, &mut Tables) {
         account::reported(&report, &question.frame.source(decision.vlan), question.ingress, question.now);
@@ -342,7 +353,7 @@ pub fn sent(judged: &mut Judged, egress: PortId, port: PortFlags, retag: Retag) 
 #[inline(never)]
 extern "C" fn xbr_depart(judged: *mut Judged, egress: u32) -> u32 {
     // SAFETY: as above.
-    if let (Some(judged), Some(config)) = (unsafe { judged.as_ref() }, CONFIG.get(0)) {
+    if let (Some(judged), Some(config)) = (unsafe { judged.as_ref() }, config()) {
         departed(&judged.question(config), PortId(egress as u16), PortFlags::RATE_OUT, &mut Tables);
     }
     0

@@ -18,6 +18,8 @@
 #![no_main]
 // Inline assembly is stable for many targets and not for this one.
 #![feature(asm_experimental_arch)]
+// A closure that is called on the way of every frame is to be part of it.
+#![feature(stmt_expr_attributes)]
 // The program macros emit functions without the comments that stand here.
 #![allow(missing_docs)]
 

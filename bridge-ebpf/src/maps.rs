@@ -10,7 +10,6 @@ use aya_ebpf::{
 };
 use bridge_common::{
     Config, FdbEntry, FdbKey, Port, PortCounters, PortId,
-    capture::Capture,
     maps::{
         DEFAULT_FDB_MAX, EVENT_RING_BYTES, PORT_PLACES, constants::NetOffsets, is_at_place, place_of,
         port_at_place,
@@ -19,10 +18,10 @@ use bridge_common::{
     neigh::{NEIGHBOURS_MAX, Neighbour, NeighbourKey},
     policy::{MAX_SOURCES, Meter, Policy, Source},
     port::MAX_PORTS,
-    recent::{Pulse, RECENT_PLACES, Recent},
     recipients::{MAX_KINDS, MAX_SETS, Recipients},
     record::{BridgeRecord, PortRecord},
     snoop::{SNOOP_BUDGETS, SNOOP_RING_BYTES, SnoopBudget},
+    state::State,
     vlan::{MAX_VLANS, Vlan, VlanCounters},
 };
 
@@ -55,18 +54,12 @@ pub fn port_of(ifindex: u32) -> Option<PortId> {
 #[map]
 pub static PORTS: Array<Port> = Array::with_max_entries(MAX_PORTS, 0);
 
-#[map]
-pub static CONFIG: Array<Config> = Array::with_max_entries(1, 0);
-
 /// Preallocated and no LRU: an LRU throws out a live or static station when a guest floods random sources.
 #[map]
 pub static FDB: HashMap<FdbKey, FdbEntry> = HashMap::with_max_entries(DEFAULT_FDB_MAX, 0);
 
 #[map]
-pub static RECENT: Array<Recent> = Array::with_max_entries(RECENT_PLACES, 0);
-
-#[map]
-static PULSE: Array<Pulse> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+static STATE: Array<State> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 #[map]
 pub static COUNTERS: PerCpuArray<PortCounters> = PerCpuArray::with_max_entries(MAX_PORTS, 0);
@@ -102,9 +95,6 @@ pub struct Reclaim {
 
 #[map]
 pub static RECLAIM: Array<Reclaim> = Array::with_max_entries(1, 0);
-
-#[map]
-pub static CAPTURE: Array<Capture> = Array::with_max_entries(1, 0);
 
 /// A perf ring and no ring buffer: the kernel itself appends the bytes of a frame, wherever they lie, and the rings
 /// belong to the process that captures, so that nothing of them is left when it dies.
@@ -233,26 +223,49 @@ pub struct Moment {
     pub generation: u64,
 }
 
+/// The bridge's row, whose words others write meanwhile.
+#[inline(always)]
+pub fn state() -> Option<*mut State> {
+    STATE.get_ptr_mut(0)
+}
+
+/// The settings.
+#[inline(always)]
+pub fn config() -> Option<&'static Config> {
+    // SAFETY: part of an array's element, which is there for as long as the programs are. Each word is read by itself.
+    state().map(|state| unsafe { &(*state).config })
+}
+
 /// The FDB's clock. Coarse: it costs a read where the fine one asks the hardware, and ages are in seconds. It only moves on with the
 /// kernel's tick, which is a word that costs no call (`do_misc_fixups` puts the load in place of `bpf_jiffies64`), so it is asked once for each.
+///
+/// # Safety
+///
+/// `state` is the bridge's row.
 #[inline(always)]
-pub fn moment() -> Moment {
-    let Some(pulse) = PULSE.get_ptr_mut(0) else { return Moment { now: 0, generation: 0 } };
+pub unsafe fn moment_of(state: *mut State) -> Moment {
     // SAFETY: aligned words of an array element. Of two CPUs that write, both write the same time, or one a tick more.
     unsafe {
-        let generation = (&raw const (*pulse).generation).read_volatile();
+        let generation = (&raw const (*state).generation).read_volatile();
         let (fixed, tick) = (CLOCK.load(), bpf_jiffies64());
         if fixed != 0 {
             return Moment { now: fixed, generation };
         }
-        if (&raw const (*pulse).tick).read_volatile() == tick {
-            return Moment { now: (&raw const (*pulse).now).read_volatile(), generation };
+        if (&raw const (*state).tick).read_volatile() == tick {
+            return Moment { now: (&raw const (*state).now).read_volatile(), generation };
         }
         let now = bpf_ktime_get_coarse_ns();
-        (&raw mut (*pulse).now).write_volatile(now);
-        (&raw mut (*pulse).tick).write_volatile(tick);
+        (&raw mut (*state).now).write_volatile(now);
+        (&raw mut (*state).tick).write_volatile(tick);
         Moment { now, generation }
     }
+}
+
+/// [`moment_of`], where the row is not at hand.
+#[inline(always)]
+pub fn moment() -> Moment {
+    // SAFETY: it is the row.
+    state().map_or(Moment { now: 0, generation: 0 }, |state| unsafe { moment_of(state) })
 }
 
 /// Its time alone.
@@ -264,9 +277,9 @@ pub fn now() -> u64 {
 /// Ends it, after an entry was changed.
 #[inline(always)]
 pub fn end_generation() {
-    if let Some(pulse) = PULSE.get_ptr_mut(0) {
+    if let Some(state) = state() {
         // SAFETY: as above.
-        unsafe { atomic::add_last(&raw mut (*pulse).generation, 1) };
+        unsafe { atomic::add_last(&raw mut (*state).generation, 1) };
     }
 }
 

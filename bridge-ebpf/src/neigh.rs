@@ -21,7 +21,7 @@ use bridge_common::{
 use crate::{
     account, atomic, capture,
     judge::{Judged, judge_apart, sent},
-    maps::{CONFIG, NEIGH_USED, NEIGHBOURS, SCRATCH},
+    maps::{NEIGH_USED, NEIGHBOURS, SCRATCH, config},
     packet::Copied,
     tables::Tables,
     tag::aside,
@@ -82,7 +82,7 @@ fn withhold(ctx: &TcContext, ingress: PortId, scratch: &mut Scratch) -> bool {
 extern "C" fn xbr_hear(skb: *mut __sk_buff, judged: *mut Judged, heard: *mut Heard) -> u32 {
     // SAFETY: the verifier sees to it that a pointer that is not null points to as many bytes as its type has.
     let (Some(judged), Some(heard), Some(config)) =
-        (unsafe { judged.as_ref() }, unsafe { heard.as_mut() }, CONFIG.get(0))
+        (unsafe { judged.as_ref() }, unsafe { heard.as_mut() }, config())
     else {
         return 0;
     };
@@ -105,7 +105,7 @@ const WITHHOLD: u64 = 1;
 extern "C" fn xbr_outcome(heard: *mut Heard, judged: *mut Judged) -> u64 {
     // SAFETY: as above.
     let (Some(heard), Some(judged), Some(config)) =
-        (unsafe { heard.as_ref() }, unsafe { judged.as_ref() }, CONFIG.get(0))
+        (unsafe { heard.as_ref() }, unsafe { judged.as_ref() }, config())
     else {
         return FLOOD;
     };
@@ -143,7 +143,7 @@ extern "C" fn xbr_claim(heard: *mut Heard, judged: *mut Judged) -> u32 {
     let (Some(heard), Some(judged)) = (unsafe { heard.as_ref() }, unsafe { judged.as_ref() }) else {
         return 0;
     };
-    let Some(config) = CONFIG.get(0) else { return 0 };
+    let Some(config) = config() else { return 0 };
     let (port, vlan, now) = (judged.ingress(), judged.vlan(), judged.now());
     let key = heard.key(vlan, heard.sender);
     let entry = NEIGHBOURS.get_ptr_mut(key);

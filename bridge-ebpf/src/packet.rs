@@ -64,9 +64,11 @@ impl Packet for Window {
                 return None;
             }
             Some(Ipv4 {
+                total: half(16),
                 fragment: half(20),
                 next: start.add(23).read_volatile(),
                 source: word(26),
+                destination: word(30),
                 rest: u32::from_be(word(34)),
             })
         }

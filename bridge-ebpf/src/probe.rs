@@ -9,7 +9,7 @@ use bridge_common::{Packet, PortId, Ports as _, maps::OWN_TAG, probe};
 
 use crate::{
     judge::Judged,
-    maps::{CONFIG, PROBE, PROBED},
+    maps::{PROBE, PROBED, config},
     packet::Copied,
     tables::Tables,
     tc::{port_of, set_tag},
@@ -32,8 +32,7 @@ pub extern "C" fn xbr_probed_window(xdp: *mut xdp_md, judged: *mut Judged) -> u3
 #[inline(always)]
 fn note(packet: &impl Packet, judged: *mut Judged) -> u32 {
     // SAFETY: the verifier sees to it that a pointer that is not null points to as many bytes as its type has.
-    let (Some(judged), Some(config), Some(&wanted)) =
-        (unsafe { judged.as_ref() }, CONFIG.get(0), PROBE.get(0))
+    let (Some(judged), Some(config), Some(&wanted)) = (unsafe { judged.as_ref() }, config(), PROBE.get(0))
     else {
         return 0;
     };

@@ -1,15 +1,34 @@
 //! The table in front of the FDB: see [`bridge_common::recent`].
 
+use core::cell::UnsafeCell;
+
 use bridge_common::{
     FdbEntry, FdbKey, Stations,
-    recent::{Recent, place_of},
+    recent::{RECENT_PLACES, Recent, place_of},
 };
 
 use crate::{
     atomic,
-    maps::{Moment, RECENT, moment},
+    maps::{Moment, moment},
     tables::Tables,
 };
+
+/// The table, in memory of the programs' own: a place in it is an address, where an array would be looked up by a number on the stack. Whoever loads
+/// the programs anew begins with an empty one.
+#[unsafe(link_section = ".bss.recent")]
+static RECENT: Rows = Rows(UnsafeCell::new([Recent::FREE; RECENT_PLACES]));
+
+struct Rows(UnsafeCell<[Recent; RECENT_PLACES]>);
+
+// SAFETY: its words are read and written one by one, and rows are believed only if all of them belong together.
+unsafe impl Sync for Rows {}
+
+/// A station's row.
+#[inline(always)]
+fn row_of(key: &FdbKey) -> *mut Recent {
+    // SAFETY: a place is one of so many.
+    unsafe { RECENT.0.get().cast::<Recent>().add(place_of(key)) }
+}
 
 /// The stations, as of a moment before the FDB is read or written.
 #[derive(Clone, Copy)]
@@ -31,16 +50,14 @@ impl RecentStations {
     /// Notes what the FDB has, or had when this was made.
     #[inline(always)]
     pub fn note(&self, key: &FdbKey, entry: &FdbEntry) {
-        if let Some(row) = RECENT.get_ptr_mut(place_of(key)) {
-            write(row, &Recent::new(key, entry, self.0.generation, self.0.now));
-        }
+        write(row_of(key), &Recent::new(key, entry, self.0.generation, self.0.now));
     }
 }
 
 impl Stations for RecentStations {
     #[inline(always)]
     fn station(&self, key: &FdbKey) -> Option<FdbEntry> {
-        let Some(place) = RECENT.get_ptr_mut(place_of(key)) else { return Tables.station(key) };
+        let place = row_of(key);
         let row = read(place);
         if let Some(entry) = row.entry(key, self.0.generation) {
             return Some(entry);

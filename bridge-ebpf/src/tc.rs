@@ -11,6 +11,7 @@ use bridge_common::{
     Decision, DropReason, PortId, Verdict,
     capture::{Path, Sight},
     config::ConfigFlags,
+    forward::Plain,
     frame::{Segments, header_length},
     maps::OWN_TAG,
     port::Ports as _,
@@ -22,7 +23,7 @@ use crate::{
     flood::{xbr_flood, xbr_rest},
     groups,
     judge::{Judged, judge_apart, judge_buffer, sent, settle},
-    maps::{ANSWERING, CONFIG, FLOODING, port_of as port_of_device},
+    maps::{ANSWERING, FLOODING, config, port_of as port_of_device},
     packet::Copied,
     probe::xbr_probed_buffer,
     tables::Tables,
@@ -120,13 +121,24 @@ pub fn segments(ctx: &TcContext) -> Segments {
 pub fn forward(ctx: &TcContext, ingress: PortId) -> i32 {
     let frames = segments(ctx);
     let mut place = MaybeUninit::uninit();
-    let judged = judge_buffer(ctx, ingress, frames, &mut place);
+    let done = judge_buffer(
+        ctx,
+        ingress,
+        frames,
+        &mut place,
+        #[inline(always)]
+        |plain| pass_on(ctx, ingress, &frames, plain),
+    );
+    let judged = match done {
+        Ok(action) => return action,
+        Err(judged) => judged,
+    };
     let decision = judged.decision();
     if let Verdict::Flood(_) = decision.verdict {
         // SAFETY: as above; these words are ours between our programs (`qdisc_skb_cb::data`).
         unsafe {
             ((*ctx.skb.skb).cb[0], (*ctx.skb.skb).cb[1]) = (ingress.index(), 0);
-            if CONFIG.get(0).is_some_and(|config| config.flags.has(ConfigFlags::NEIGH_SUPPRESS)) {
+            if config().is_some_and(|config| config.flags.has(ConfigFlags::NEIGH_SUPPRESS)) {
                 ANSWERING.tail_call(ctx, 0);
             }
         }
@@ -136,6 +148,23 @@ pub fn forward(ctx: &TcContext, ingress: PortId) -> i32 {
     account::received_in(decision.vlan, &frames);
     settle(judged);
     carry_out(ctx, judged, decision)
+}
+
+/// Most frames: out of a port, as they are.
+#[inline(always)]
+fn pass_on(
+    ctx: &TcContext,
+    ingress: PortId,
+    frames: &Segments,
+    Plain { egress, to, vlan }: Plain,
+) -> Option<i32> {
+    account::received(ingress, frames);
+    account::sent(egress, frames);
+    if vlan != 0 {
+        account::received_in(vlan, frames);
+        account::sent_in(vlan, frames);
+    }
+    Some(hand_to(ctx, ingress, egress, to.ifindex))
 }
 
 /// Hands a frame for many to the program that copies it.
@@ -208,11 +237,16 @@ fn send(ctx: &TcContext, judged: &mut Judged, retag: Retag, egress: PortId) -> i
     }
     capture::show_buffer(ctx, Sight::forwarded(ingress, egress, Path::Tc));
     sent(judged, egress, port.flags, retag);
+    hand_to(ctx, ingress, egress, port.ifindex)
+}
+
+#[inline(always)]
+fn hand_to(ctx: &TcContext, ingress: PortId, egress: PortId, ifindex: u32) -> i32 {
     if is_straight(ingress, egress) {
         return LET_THROUGH;
     }
     // SAFETY: a helper that only notes the target.
-    unsafe { bpf_redirect(port.ifindex, route(ctx, egress)) as i32 }
+    unsafe { bpf_redirect(ifindex, route(ctx, egress)) as i32 }
 }
 
 /// Between host and wire the kernel's own way is the right one.

@@ -12,6 +12,7 @@ use aya_ebpf::{
 use bridge_common::{
     DropReason, Port, PortFlags, PortId, SlowReason, Verdict,
     capture::{Path, Sight},
+    forward::Plain,
     frame::Segments,
     guard,
     port::{LINK_OVERHEAD, Ports as _},
@@ -55,7 +56,18 @@ fn take(ctx: &XdpContext, ingress: PortId, port: &Port) -> Result<u32, SlowReaso
     }
     let frames = Segments::one(length);
     let mut place = MaybeUninit::uninit();
-    let judged = judge_window(ctx, (ingress, port), frames, &mut place);
+    let done = judge_window(
+        ctx,
+        (ingress, port),
+        frames,
+        &mut place,
+        #[inline(always)]
+        |plain| pass_on(ctx, (ingress, port.flags), &frames, plain),
+    );
+    let judged = match done {
+        Ok(action) => return Ok(action),
+        Err(judged) => judged,
+    };
     let decision = judged.decision();
     let (action, sight) = match decision.verdict {
         Verdict::Drop(reason, egress) => {
@@ -67,13 +79,37 @@ fn take(ctx: &XdpContext, ingress: PortId, port: &Port) -> Result<u32, SlowReaso
         }
         Verdict::Flood(_) => return Err(flood(ctx, judged)),
         Verdict::Forward(PortId::HOST) => return Err(SlowReason::ToHost),
-        Verdict::Forward(egress) => redirect(ctx, (port.flags, decision.to), egress, judged, decision.retag)?,
+        Verdict::Forward(egress) => {
+            redirect(ctx, (port.flags, decision.to.flags), egress, judged, decision.retag)?
+        }
     };
     account::received(ingress, &frames);
     account::received_in(decision.vlan, &frames);
     settle(judged);
     capture::show_window(ctx, sight);
     Ok(action)
+}
+
+/// Most frames: out of a port, or `None` where it takes a closer look, and then nothing has been done.
+#[inline(always)]
+fn pass_on(
+    ctx: &XdpContext,
+    (ingress, from): (PortId, PortFlags),
+    frames: &Segments,
+    Plain { egress, to, vlan }: Plain,
+) -> Option<u32> {
+    let proved = !guard_is_on() || !from.has(PortFlags::GUARD) || xbr_prove(ctx.ctx) == PROVED;
+    if egress == PortId::HOST || !to.flags.has(PortFlags::XDP) || !proved {
+        return None;
+    }
+    let action = DEVICES.redirect(egress.index(), 0).ok()?;
+    account::sent(egress, frames);
+    account::received(ingress, frames);
+    if vlan != 0 {
+        account::sent_in(vlan, frames);
+        account::received_in(vlan, frames);
+    }
+    Some(action)
 }
 
 /// Sends a frame out of a port. It may be left to TC as long as nothing about it has changed.
@@ -127,12 +163,15 @@ fn flood(ctx: &XdpContext, judged: &Judged) -> SlowReason {
     SlowReason::Flood
 }
 
-/// Asks the guard: the number of a [`SlowReason`], or one more than there are. See [`crate::judge`] for why it is so.
+/// No [`SlowReason`].
+const PROVED: u64 = SlowReason::COUNT as u64;
+
+/// Asks the guard: the number of a [`SlowReason`], or [`PROVED`]. See [`crate::judge`] for why it is so.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn xbr_prove(xdp: *mut xdp_md) -> u64 {
     match guard::prove(&Window::of_xdp(&XdpContext::new(xdp))) {
-        Ok(()) => SlowReason::COUNT as u64,
+        Ok(()) => PROVED,
         Err(reason) => reason as u64,
     }
 }

@@ -7,20 +7,21 @@ use std::{
 
 use aya::{
     maps::{
-        Array, Map, MapData, MapError, PerCpuArray, PerfEventArray,
+        Map, MapData, MapError, PerCpuArray, PerfEventArray,
         perf::{PerfEvent, PerfEventArrayBuffer},
     },
     util::online_cpus,
 };
 use bridge_common::{
     capture::{Capture, Sighting, Wanted},
-    maps::{CAPTURE, SIGHTINGS, UNSEEN},
+    maps::{SIGHTINGS, STATE, UNSEEN},
 };
 use tokio::io::unix::AsyncFd;
 
 use super::{
     PinDir,
     error::{Error, Result, errno, words},
+    state::Shared,
 };
 
 /// Bytes of all rings together, as far as [`ring_bytes`] can keep to it.
@@ -28,26 +29,25 @@ const ALL_RINGS: usize = 32 << 20;
 
 /// The capture of a bridge, which is on or off.
 pub struct CaptureSwitch {
-    capture: Array<MapData, Capture>,
+    state: Shared,
     unseen: PerCpuArray<MapData, u64>,
 }
 
 impl CaptureSwitch {
     /// Opens the pinned maps.
     pub fn open(pins: &PinDir) -> Result<Self> {
-        Ok(Self { capture: typed(pins, CAPTURE)?, unseen: typed(pins, UNSEEN)? })
+        Ok(Self { state: Shared::open(&data(pins, STATE)?)?, unseen: typed(pins, UNSEEN)? })
     }
 
     /// What is captured.
     pub fn get(&self) -> Result<Capture> {
-        self.capture.get(&0, 0).map_err(|error| Error::ReadMap { map: CAPTURE, reason: words(&error) })
+        Ok(self.state.capture())
     }
 
     /// Captures this from now on.
     pub fn set(&mut self, capture: &Capture) -> Result<()> {
-        self.capture
-            .set(0, capture, 0)
-            .map_err(|error| Error::WriteMap { map: CAPTURE, reason: words(&error) })
+        self.state.set_capture(*capture);
+        Ok(())
     }
 
     /// Captures nothing any more.
@@ -151,9 +151,12 @@ fn ring_bytes(cpus: usize) -> usize {
     1 << share.ilog2()
 }
 
+fn data(pins: &PinDir, map: &'static str) -> Result<MapData> {
+    MapData::from_pin(pins.map(map)).map_err(|error| Error::OpenMap { map, reason: words(&error) })
+}
+
 fn typed<T: TryFrom<Map, Error = MapError>>(pins: &PinDir, map: &'static str) -> Result<T> {
-    MapData::from_pin(pins.map(map))
-        .and_then(Map::from_map_data)
+    Map::from_map_data(data(pins, map)?)
         .and_then(T::try_from)
         .map_err(|error| Error::OpenMap { map, reason: words(&error) })
 }

@@ -7,7 +7,7 @@ use std::{cmp::Reverse, collections::BTreeSet};
 
 use aya::maps::{Array, Map, MapData, MapError};
 use bridge_common::{
-    Config, FdbEntry, FdbKey, Policy, Port, PortId,
+    FdbEntry, FdbKey, Policy, Port, PortId,
     config::ConfigFlags,
     maps,
     multicast::{GroupPolicy, GroupSet, ROUTERS},
@@ -19,7 +19,9 @@ use bridge_common::{
 use super::{
     PinDir, Rules, Station, Tables, batch,
     error::{Error, Result, words},
-    groups, layout, neighbours, vlans,
+    groups, layout, neighbours,
+    state::Shared,
+    vlans,
 };
 use crate::multicast::Write;
 use std::os::fd::AsFd as _;
@@ -28,8 +30,8 @@ use std::os::fd::AsFd as _;
 pub fn over(pins: &PinDir, object: &[u8], tables: &mut Tables) -> Result<()> {
     let old = Old { pins, object };
     let has_groups = carry_groups(&old, tables)?;
-    if let Some(config) = old.array::<Config>(maps::CONFIG)? {
-        let mut config = get(&config, maps::CONFIG, 0)?;
+    if let Some(state) = old.open(maps::STATE)? {
+        let mut config = Shared::open(&state)?.config();
         // Where groups begin empty, nobody is to be taken for in none.
         if !has_groups {
             let known = ConfigFlags(ConfigFlags::MCAST_QUERIER_V4.0 | ConfigFlags::MCAST_QUERIER_V6.0);

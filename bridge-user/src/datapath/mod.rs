@@ -20,9 +20,9 @@ mod pins;
 mod policies;
 mod probes;
 mod programs;
-mod pulse;
 mod slot;
 mod snooped;
+mod state;
 mod tables;
 #[cfg(feature = "lab")]
 mod test_run;

@@ -20,7 +20,7 @@ use super::{
     policies::PolicyMaps,
     probes::ProbeMaps,
     programs::OBJECT,
-    pulse::Generation,
+    state::Shared,
 };
 
 /// A row of the FDB.
@@ -37,10 +37,9 @@ pub struct Tables {
     fdb: HashMap<MapData, FdbKey, FdbEntry>,
     /// The same map again: aya keeps the descriptor of the typed one to itself.
     fdb_data: MapData,
-    generation: Generation,
+    state: Shared,
     ports: Array<MapData, Port>,
     records: Array<MapData, PortRecord>,
-    config: Array<MapData, Config>,
     bridge: Array<MapData, BridgeRecord>,
     counters: PerCpuArray<MapData, PortCounters>,
     port_of: HashMap<MapData, u32, u32>,
@@ -78,10 +77,9 @@ impl Tables {
         Ok(Self {
             fdb: typed(maps::FDB, data(maps::FDB)?)?,
             fdb_data: data(maps::FDB)?,
-            generation: Generation::open(&data(maps::PULSE)?)?,
+            state: Shared::open(&data(maps::STATE)?)?,
             ports: typed(maps::PORTS, data(maps::PORTS)?)?,
             records: typed(maps::RECORDS, data(maps::RECORDS)?)?,
-            config: typed(maps::CONFIG, data(maps::CONFIG)?)?,
             bridge: typed(maps::BRIDGE, data(maps::BRIDGE)?)?,
             counters: typed(maps::COUNTERS, data(maps::COUNTERS)?)?,
             port_of: typed(maps::PORT_OF, data(maps::PORT_OF)?)?,
@@ -104,16 +102,16 @@ impl Tables {
 
     /// The settings that the programs read.
     pub fn config(&self) -> Result<Config> {
-        self.config.get(&0, 0).map_err(|error| read_error(maps::CONFIG, error))
+        Ok(self.state.config())
     }
 
     /// Writes the settings.
     pub fn set_config(&mut self, config: Config) -> Result<()> {
         self.floods.outdate()?;
-        let outcome = self.config.set(0, config, 0);
+        self.state.set_config(config);
         // A longer ageing time makes an entry young again, but not one that was swept away.
-        self.generation.end();
-        outcome.map_err(|error| write_error(maps::CONFIG, error))
+        self.state.end_generation();
+        Ok(())
     }
 
     /// What the controller wrote down about the bridge.
@@ -247,7 +245,7 @@ impl Tables {
     /// Writes one entry of the FDB.
     pub fn set_station(&mut self, station: &Station) -> Result<()> {
         let outcome = self.fdb.insert(station.key, station.entry, 0);
-        self.generation.end();
+        self.state.end_generation();
         outcome.map_err(|error| write_error(maps::FDB, error))
     }
 
@@ -256,7 +254,7 @@ impl Tables {
         let keys: Vec<_> = stations.iter().map(|station| station.key).collect();
         let entries: Vec<_> = stations.iter().map(|station| station.entry).collect();
         let outcome = batch::write(self.fdb_data.fd().as_fd(), &keys, &entries);
-        self.generation.end();
+        self.state.end_generation();
         outcome.map_err(|(written, error)| Error::WriteMap {
             map: maps::FDB,
             reason: format!("{error} (after {written} entries)"),
@@ -272,7 +270,7 @@ impl Tables {
     /// Deletes entries of the FDB and says which of them, by their places in `keys`, were not there.
     pub(super) fn take_stations(&mut self, keys: &[FdbKey]) -> Result<Vec<usize>> {
         let outcome = batch::delete(self.fdb_data.fd().as_fd(), keys);
-        self.generation.end();
+        self.state.end_generation();
         outcome.map_err(|error| Error::WriteMap { map: maps::FDB, reason: error.to_string() })
     }
 }
