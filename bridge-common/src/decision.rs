@@ -159,3 +159,29 @@ impl Decision {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever [`crate::commit`] or [`crate::forward::departed`] would have something to do for takes the long way.
+    #[test]
+    fn what_is_plain() {
+        let to = Port { ifindex: 7, mtu: 1500, flags: PortFlags::UP.or(PortFlags::STORM) };
+        let (egress, from) = (PortId(3), PortFlags::UP.or(PortFlags::STORM));
+        let verdict = Verdict::Forward(egress);
+        let plain = Decision { verdict, vlan: 9, from, to, ..Decision::refuse(DropReason::NoPort, egress) };
+        assert_eq!(plain.plain(), Some(Plain { egress, to, vlan: 9 }));
+        for other in [
+            Decision { verdict: Verdict::Flood(egress), ..plain },
+            Decision { verdict: Verdict::Drop(DropReason::NoPort, egress), ..plain },
+            Decision { lesson: Lesson::Refresh, ..plain },
+            Decision { lesson: Lesson::RefuseFlap, ..plain },
+            Decision { retag: Retag::Pop, ..plain },
+            Decision { from: from.or(PortFlags::RATE_IN), ..plain },
+            Decision { to: Port { flags: to.flags.or(PortFlags::RATE_OUT), ..to }, ..plain },
+        ] {
+            assert_eq!(other.plain(), None, "{other:?}");
+        }
+    }
+}

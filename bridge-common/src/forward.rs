@@ -63,7 +63,7 @@ pub fn decide<T: Tables>(
     };
     let mut decision = Decision { from: port.flags, ..Decision::refuse(DropReason::PortDown, ingress) };
     if frame.dst.is_link_local_group() {
-        decision.verdict = link_local(question, tables);
+        link_local(question, &mut decision, tables);
         return decision;
     }
     match enter(question, port.flags, tables, inspect) {
@@ -84,20 +84,26 @@ pub fn decide<T: Tables>(
 
 /// The protocols of one link stay on it: the host speaks with the wire, and guests with neither.
 #[inline(always)]
-fn link_local(question: &Question<'_>, ports: &impl Ports) -> Verdict {
+fn link_local(question: &Question<'_>, decision: &mut Decision, ports: &impl Ports) {
     let egress = match question.ingress {
         PortId::HOST => PortId::UPLINK,
         PortId::UPLINK => PortId::HOST,
-        // Spanning tree's own, which a guest's bridge would send.
-        guest if question.frame.dst.is_spanning_tree() => return Verdict::Drop(DropReason::Bpdu, guest),
-        guest => return Verdict::Drop(DropReason::LinkLocal, guest),
+        guest => {
+            // Spanning tree's own, which a guest's bridge would send.
+            let bpdu = question.frame.dst.is_spanning_tree();
+            let reason = if bpdu { DropReason::Bpdu } else { DropReason::LinkLocal };
+            decision.verdict = Verdict::Drop(reason, guest);
+            return;
+        }
     };
-    match ports.port(egress) {
-        Some(port) if !port.is_up() => Verdict::Drop(DropReason::PortDown, egress),
-        Some(port) if !port.fits(question.frame.frames.longest) => Verdict::Drop(DropReason::TooBig, egress),
-        Some(_) => Verdict::Forward(egress),
-        None => Verdict::Drop(DropReason::PortDown, egress),
-    }
+    decision.to = ports.port(egress).unwrap_or(Port::NONE);
+    decision.verdict = if !decision.to.is_up() {
+        Verdict::Drop(DropReason::PortDown, egress)
+    } else if !decision.to.fits(question.frame.frames.longest) {
+        Verdict::Drop(DropReason::TooBig, egress)
+    } else {
+        Verdict::Forward(egress)
+    };
 }
 
 /// Ingress policy: the frame's VLAN, or why it does not come in.
