@@ -26,7 +26,6 @@ use crate::{
     recent::RecentStations,
     tables::Tables,
     tag::{Whole, aside},
-    tc::segments,
 };
 
 /// A frame and what was decided about it.
@@ -268,41 +267,6 @@ fn judge<'a>(
         }
     }
     settled(judged);
-    judged
-}
-
-/// [`judge_buffer`], verified by itself.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn xbr_judge(skb: *mut __sk_buff, judged: *mut Judged, ingress: u32) -> u32 {
-    let ctx = TcContext::new(skb);
-    // SAFETY: the verifier sees to it that a pointer that is not null points to as many bytes as its type has.
-    if let Some(judged) = unsafe { judged.cast::<MaybeUninit<Judged>>().as_mut() } {
-        judge_buffer(&ctx, PortId(ingress as u16), segments(&ctx), judged);
-    }
-    0
-}
-
-/// [`judge_buffer`] where it may take its time.
-#[inline(always)]
-pub fn judge_apart<'a>(
-    ctx: &TcContext,
-    ingress: PortId,
-    place: &'a mut MaybeUninit<Judged>,
-) -> &'a mut Judged {
-    let words = place.as_mut_ptr().cast::<u64>();
-    // Before 6.3 the kernel wants what it hands to a function to have been written. (One by one, and volatile, or LLVM makes it a call of
-    // aya's `memset`, which goes byte by byte.)
-    // SAFETY: plain numbers, and every bit pattern is one of them.
-    let judged = unsafe {
-        let mut word = 0;
-        while word < size_of::<Judged>() / 8 {
-            words.add(word).write_volatile(0);
-            word += 1;
-        }
-        place.assume_init_mut()
-    };
-    xbr_judge(ctx.skb.skb, judged, ingress.index());
     judged
 }
 

@@ -1,16 +1,22 @@
 //! Copies of a flood: of frames for nobody known, and of broadcasts, which the host hears too.
 
-use std::time::{Duration, Instant};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use super::{Work, frames::quiet};
 use crate::{
-    LiveFrames, Mac, Node, Segment,
+    LiveFrames, Mac, Node, RawPort, Segment,
     bench::{
         Better, Options, Row,
+        programs::{bare_broadcast, delivery},
         subject::{Running, Subject},
         turns::{row, turns},
         wire::{came, settled, statistics},
     },
+    bpf::Attached,
+    device, ethtool,
     frames::finished,
 };
 
@@ -19,6 +25,13 @@ const COPIES: u32 = 400_000;
 const LENGTH: usize = 64;
 const NOBODY: Mac = Mac::numbered(0xffff);
 const TC: Subject = Subject::Xbr { name: "xbr, tc", words: "--hook tc", settings: "" };
+/// The host's copy leaves by a veth, as all others do, whose other end hands it over to the uplink: everything in XDP. No part of xbr, but
+/// what it would be.
+const BY_VETH: Subject = Subject::Xbr {
+    name: "xbr, host by a veth",
+    words: "--hook xdp --port inner",
+    settings: "port set host bcast_flood off",
+};
 
 pub const WORKS: &[Work] = &[
     Work::quick("flood/8", |options, name| flood(options, name, NOBODY, 8, UNKNOWN)),
@@ -27,14 +40,16 @@ pub const WORKS: &[Work] = &[
     Work::long("broadcast/64", |options, name| flood(options, name, Mac::BROADCAST, 64, HEARD)),
 ];
 
-const UNKNOWN: &[Subject] = &[Subject::LinuxBridge, Subject::xbr("--hook xdp"), TC];
-const HEARD: &[Subject] = &[Subject::LinuxBridge, Subject::xbr("--hook xdp")];
+const UNKNOWN: &[Subject] = &[Subject::LinuxBridge, Subject::xbr("--hook xdp"), TC, Subject::BareXdp];
+const HEARD: &[Subject] = &[Subject::LinuxBridge, Subject::xbr("--hook xdp"), BY_VETH];
 
 /// A segment of its own for each subject, since starting one with 64 ports takes longer than its turn.
 struct Room {
     segment: Segment,
     running: Running,
     live: LiveFrames,
+    /// The other end of [`BY_VETH`]'s.
+    inner: Option<Attached>,
 }
 
 impl Room {
@@ -42,9 +57,29 @@ impl Room {
     #[track_caller]
     fn of(subject: &Subject, program: &str, recipients: usize) -> Self {
         let segment = quiet(recipients);
-        let running = subject.start(program, &segment);
+        let inner = (*subject == BY_VETH).then(|| inner(&segment));
+        let running = match subject {
+            Subject::BareXdp => segment.host().ns.run(|| bare(&segment)),
+            subject => subject.start(program, &segment),
+        };
         let live = LiveFrames::out_of(&segment.guest(1).ns, "eth0");
-        Self { segment, running, live }
+        let room = Self { segment, running, live, inner: inner };
+        if room.inner.is_some() {
+            room.host_hears();
+        }
+        room
+    }
+
+    /// What comes out of [`BY_VETH`]'s veth comes in at the uplink, once.
+    #[track_caller]
+    fn host_hears(&self) {
+        let ear = RawPort::open(&self.segment.host().ns, "eth0");
+        let frame = finished(Mac::BROADCAST, self.segment.guest(1).mac, LENGTH);
+        self.live.send(&frame, 1, 1);
+        let heard = ear.recv(Duration::from_secs(2)).expect("an ear").map(|heard| heard.bytes);
+        assert_eq!(heard, Some(frame), "the host does not hear");
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(ear.drain().expect("an ear").is_empty(), "the host hears it twice");
     }
 
     fn heard(&self) -> u64 {
@@ -83,10 +118,32 @@ impl Room {
         let host = &self.segment.host().ns;
         match &self.running {
             Running::Bridge(_) => statistics(host, "br0").rx_packets,
+            _ if self.inner.is_some() => statistics(host, "inner1").rx_packets,
             // A redirect to the uplink's ingress is counted as received by it.
             running => running.sent(host, "host").unwrap_or(0),
         }
     }
+}
+
+/// Copies of all that comes in at the first guest's port, to all other ports.
+#[track_caller]
+fn bare(segment: &Segment) -> Running {
+    let others = segment.ports().skip(1).chain(["eth0"]).map(device::index);
+    let others: Vec<u32> = others.collect::<io::Result<_>>().expect("the other ports");
+    let (program, map) = bare_broadcast(&others).expect("the ceiling of floods");
+    let first = segment.ports().next().expect("a port");
+    Running::Bare(vec![(program.attach(first).expect("a free hook"), Some(map))])
+}
+
+/// The veth of [`BY_VETH`]. The other end needs NAPI to take what XDP redirects: GRO.
+#[track_caller]
+fn inner(segment: &Segment) -> Attached {
+    let ns = &segment.host().ns;
+    ns.ip("link add inner type veth peer name inner1");
+    ns.sysctl("net/ipv6/conf/inner1/disable_ipv6", "1");
+    ethtool(ns, "inner1", "gro on");
+    ns.ip("link set inner1 up");
+    ns.run(|| delivery(device::index("eth0")?)?.attach("inner1")).expect("a program for the veth")
 }
 
 #[track_caller]
