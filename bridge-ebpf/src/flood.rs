@@ -149,7 +149,8 @@ fn copies(ctx: &TcContext, judged: &mut Judged, ports: u16, round: Round, set: u
 /// One copy. A port that was never meant to have one takes no part, as in the Linux bridge.
 extern "C" fn copy(index: u32, flood: *const Flood) -> c_long {
     // SAFETY: the caller's context, alive for as long as its loop, and so is what it points to.
-    let (Flood { skb, judged, round, first, set, holds }, Some(config)) = (unsafe { &*flood }, CONFIG.get(0)) else {
+    let (Flood { skb, judged, round, first, set, holds }, Some(config)) = (unsafe { &*flood }, CONFIG.get(0))
+    else {
         return 1;
     };
     // SAFETY: as above.

@@ -133,10 +133,8 @@ pub fn forward(ctx: &TcContext, ingress: PortId) -> i32 {
 
 /// Hands a frame for many to the programs for these.
 #[inline(always)]
-fn hand_over(ctx: &TcContext, judged: &Judged) -> i32 {
-    if let Some(place) = JUDGED.get_ptr_mut(0) {
-        judged.copy_to(place);
-    }
+fn hand_over(ctx: &TcContext, judged: &mut Judged) -> i32 {
+    xbr_keep(judged);
     // SAFETY: as above; this word is ours between our programs (`qdisc_skb_cb::data`).
     unsafe { (*ctx.skb.skb).cb[1] = 0 };
     if CONFIG.get(0).is_some_and(|config| config.flags.has(ConfigFlags::NEIGH_SUPPRESS)) {
@@ -144,6 +142,17 @@ fn hand_over(ctx: &TcContext, judged: &Judged) -> i32 {
         unsafe { ANSWERING.tail_call(ctx, 0) };
     }
     flood(ctx, judged)
+}
+
+/// Leaves what was decided to who is called next. Not inlined: 6.1 walks it for each way to a flood, of which there are many.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn xbr_keep(judged: *mut Judged) -> u32 {
+    // SAFETY: the verifier sees to it that a pointer that is not null points to as many bytes as its type has.
+    if let (Some(judged), Some(place)) = (unsafe { judged.as_ref() }, JUDGED.get_ptr_mut(0)) {
+        judged.copy_to(place);
+    }
+    0
 }
 
 /// Hands a frame for many to the program that copies it.

@@ -30,11 +30,8 @@ const NOBODY: Mac = Mac::numbered(0xffff);
 const TC: Subject = Subject::Xbr { name: "xbr, tc", words: "--hook tc", settings: "" };
 /// The host's copy leaves by a veth, as all others do, whose other end hands it over to the uplink: everything in XDP. No part of xbr, but
 /// what it would be. Its frames are for nobody known: broadcasts are TC's.
-const BY_VETH: Subject = Subject::Xbr {
-    name: "xbr, host by a veth",
-    words: "--hook xdp --port inner",
-    settings: "",
-};
+const BY_VETH: Subject =
+    Subject::Xbr { name: "xbr, host by a veth", words: "--hook xdp --port inner", settings: "" };
 
 pub const WORKS: &[Work] = &[
     Work::quick("flood/8", |options, name| flood(options, name, NOBODY, 8, UNKNOWN)),
