@@ -75,7 +75,7 @@ impl Room {
             subject => subject.start(program, &segment),
         };
         let live = LiveFrames::out_of(&segment.guest(1).ns, "eth0");
-        let room = Self { segment, running, live, inner: inner };
+        let room = Self { segment, running, live, inner };
         if room.inner.is_some() {
             room.host_hears();
         }
