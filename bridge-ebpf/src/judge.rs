@@ -6,10 +6,7 @@
 
 use core::{arch::asm, mem::MaybeUninit};
 
-use aya_ebpf::{
-    bindings::__sk_buff,
-    programs::{TcContext, XdpContext},
-};
+use aya_ebpf::programs::{TcContext, XdpContext};
 use bridge_common::{
     Address, Config, Decision, DropReason, FdbEntry, Frame, Packet, Port, PortFlags, PortId, Ports as _,
     Question, Verdict, commit, decide,
