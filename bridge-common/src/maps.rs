@@ -81,6 +81,8 @@ pub const FLOODING: &str = "FLOODING";
 
 /// `[0] -> ` the program [`programs::SPREADING`].
 pub const SPREADING: &str = "SPREADING";
+/// `[0] -> ` what was decided about a frame for many, from the program that decided to the one that copies.
+pub const JUDGED: &str = "JUDGED";
 
 /// `[0] -> u64`: the generation of all that floods depend on. What was worked out in another counts no more.
 pub const FLOOD_STATE: &str = "FLOOD_STATE";
@@ -93,7 +95,7 @@ pub const FLOOD_DEVICES: &str = "FLOOD_DEVICES";
 
 /// Every map that is pinned. The load-time constants' `.rodata` is not, nor the table of [`crate::recent`]: they belong to the programs that were
 /// loaded with them.
-pub const PINNED: [&str; 39] = [
+pub const PINNED: [&str; 40] = [
     PORT_OF,
     PORT_AT,
     PORTS,
@@ -123,6 +125,7 @@ pub const PINNED: [&str; 39] = [
     GROUP_COUNTERS,
     FLOODING,
     SPREADING,
+    JUDGED,
     FLOOD_STATE,
     FLOOD_OF,
     FLOOD_SETS,

@@ -1,5 +1,8 @@
 //! A frame for many, in TC: clones for every port that takes one, and the original where the kernel's own way leads.
 //!
+//! A clone is not cheap: so that our programs may go on writing into the original, the kernel gives that one a head of its own again after each
+//! (`bpf_clone_redirect`, `bpf_try_make_head_writable`). So a guest's frame goes itself to the last port, as in the Linux bridge.
+//!
 //! While VLAN filtering is on, some copies leave with a tag and some without. A clone is what the frame is at that moment, so
 //! the ports are gone through twice, and the frame's tag is changed in between.
 
@@ -7,11 +10,11 @@ use core::ffi::{c_long, c_void};
 
 use aya_ebpf::{
     bindings::__sk_buff,
-    helpers::{bpf_clone_redirect, bpf_loop},
+    helpers::{bpf_clone_redirect, bpf_loop, bpf_redirect},
     programs::TcContext,
 };
 use bridge_common::{
-    Config, DropReason, PortId,
+    Config, DropReason, PortFlags, PortId,
     capture::{Path, Sight},
     forward::{leave_for, tag_out},
     vlan::Retag,
@@ -37,9 +40,12 @@ struct Flood {
     first: u32,
     /// The set of ports that the frame is for.
     set: u32,
+    /// Whether the last port gets the original.
+    holds: u32,
 }
 
-/// A copy for every port that takes one. See [`crate::judge`] for why it is so.
+/// A copy for every port that takes one; says what is to become of the original, where that is not [`xbr_rest`]'s to say. See
+/// [`crate::judge`] for why it is so.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn xbr_flood(skb: *mut __sk_buff, judged: *mut Judged, set: u32) -> i32 {
@@ -50,12 +56,56 @@ pub extern "C" fn xbr_flood(skb: *mut __sk_buff, judged: *mut Judged, set: u32) 
         if config.filters_vlans() {
             flood_tagged(&ctx, judged, config.ports_end, set);
         } else {
-            copies(&ctx, judged, config.ports_end, Retag::Keep, true, set);
+            let holds = judged.ingress().is_guest();
+            release(&ctx);
+            copies(&ctx, judged, config.ports_end, Round { retag: Retag::Keep, first: true, holds }, set);
+            set_tag(&ctx, 0);
+            return if holds { last(&ctx, judged) } else { CONSUME };
         }
         set_tag(&ctx, 0);
     }
     CONSUME
 }
+
+/// What is the same for all copies of a round.
+#[derive(Clone, Copy)]
+struct Round {
+    retag: Retag,
+    first: bool,
+    holds: bool,
+}
+
+/// Which port the next copy waits for. These words are ours while the frame is (`qdisc_skb_cb::data`), and no stack is.
+#[inline(always)]
+fn held(ctx: &TcContext) -> Option<(PortId, u32)> {
+    // SAFETY: the kernel's context is valid for the length of the program.
+    let (ifindex, port) = unsafe { ((*ctx.skb.skb).cb[2], (*ctx.skb.skb).cb[3]) };
+    (ifindex != 0).then_some((PortId(port as u16), ifindex))
+}
+
+#[inline(always)]
+fn hold(ctx: &TcContext, port: PortId, ifindex: u32) {
+    // SAFETY: as above.
+    unsafe { ((*ctx.skb.skb).cb[2], (*ctx.skb.skb).cb[3]) = (ifindex, port.index()) };
+}
+
+#[inline(always)]
+fn release(ctx: &TcContext) {
+    hold(ctx, PortId::HOST, 0);
+}
+
+/// The original goes to the port that nobody came after.
+#[inline(always)]
+fn last(ctx: &TcContext, judged: &mut Judged) -> i32 {
+    let Some((egress, ifindex)) = held(ctx) else { return CONSUME };
+    sent(judged, egress, UNLIMITED, Retag::Keep);
+    capture::show_buffer(ctx, Sight::copy(judged.ingress(), egress, Path::Tc, Ok(())));
+    // SAFETY: a helper that only notes the target.
+    unsafe { bpf_redirect(ifindex, route(ctx, egress)) as i32 }
+}
+
+/// The word of a port where nobody counts what leaves.
+const UNLIMITED: PortFlags = PortFlags(0);
 
 /// The ports where the frame leaves with a tag, then those where it leaves without, or the other way round: first those where it
 /// leaves as it came.
@@ -68,10 +118,10 @@ fn flood_tagged(ctx: &TcContext, judged: &mut Judged, ports: u16, set: u32) {
     if !turn(ctx, judged, first) {
         return;
     }
-    copies(ctx, judged, ports, first, true, set);
+    copies(ctx, judged, ports, Round { retag: first, first: true, holds: false }, set);
     // Nothing leaves without its outer tag where another one would show: `vlan::retag`.
     if !(second == Retag::Pop && tag.is_double()) && turn(ctx, judged, second) {
-        copies(ctx, judged, ports, second, false, set);
+        copies(ctx, judged, ports, Round { retag: second, first: false, holds: false }, set);
     }
 }
 
@@ -86,8 +136,10 @@ fn turn(ctx: &TcContext, judged: &Judged, retag: Retag) -> bool {
 }
 
 #[inline(always)]
-fn copies(ctx: &TcContext, judged: &mut Judged, ports: u16, round: Retag, first: bool, set: u32) {
-    let mut flood = Flood { skb: ctx.skb.skb, judged, round: round as u32, first: first as u32, set };
+fn copies(ctx: &TcContext, judged: &mut Judged, ports: u16, round: Round, set: u32) {
+    let Round { retag, first, holds } = round;
+    let (round, first, holds) = (retag as u32, first as u32, holds as u32);
+    let mut flood = Flood { skb: ctx.skb.skb, judged, round, first, set, holds };
     // SAFETY: the callback has the signature that the helper calls, and the context outlives the call.
     unsafe {
         bpf_loop(ports as u32, copy as *mut c_void, (&raw mut flood).cast(), 0);
@@ -97,7 +149,8 @@ fn copies(ctx: &TcContext, judged: &mut Judged, ports: u16, round: Retag, first:
 /// One copy. A port that was never meant to have one takes no part, as in the Linux bridge.
 extern "C" fn copy(index: u32, flood: *const Flood) -> c_long {
     // SAFETY: the caller's context, alive for as long as its loop, and so is what it points to.
-    let (Flood { skb, judged, round, first, set }, Some(config)) = (unsafe { &*flood }, config()) else {
+    let (Flood { skb, judged, round, first, set, holds }, Some(config)) = (unsafe { &*flood }, config())
+    else {
         return 1;
     };
     // SAFETY: as above.
@@ -122,9 +175,20 @@ extern "C" fn copy(index: u32, flood: *const Flood) -> c_long {
     if neigh::is_withheld(*skb, port.flags) {
         return 0;
     }
+    let mut to = (egress, port.ifindex);
+    if *holds != 0 && !port.flags.has(PortFlags::RATE_OUT) {
+        // This one waits, and the one that has waited is no other than it in what is counted.
+        let before = held(ctx);
+        hold(ctx, egress, port.ifindex);
+        match before {
+            Some(before) => to = before,
+            None => return 0,
+        }
+    }
+    let (egress, ifindex) = to;
     let flags = route(ctx, egress);
     // SAFETY: the context is the kernel's; no pointer into the frame is kept across the call.
-    let outcome = unsafe { bpf_clone_redirect(*skb, port.ifindex, flags) };
+    let outcome = unsafe { bpf_clone_redirect(*skb, ifindex, flags) };
     // Positive is NET_XMIT_DROP and the like from the device's queue.
     if outcome == 0 {
         sent(judged, egress, port.flags, retag);

@@ -6,10 +6,7 @@
 
 use core::{arch::asm, mem::MaybeUninit};
 
-use aya_ebpf::{
-    bindings::__sk_buff,
-    programs::{TcContext, XdpContext},
-};
+use aya_ebpf::programs::{TcContext, XdpContext};
 use bridge_common::{
     Address, Config, Decision, DropReason, FdbEntry, Frame, Packet, Port, PortFlags, PortId, Ports as _,
     Question, Verdict,
@@ -28,7 +25,6 @@ use crate::{
     recent::RecentStations,
     tables::Tables,
     tag::{Whole, aside},
-    tc::segments,
 };
 
 /// A frame and what was decided about it.
@@ -279,42 +275,6 @@ fn judge<'a, R>(
     judged.write(&frame, ingress, 0, &Decision::refuse(DropReason::Malformed, ingress));
     settled(judged);
     Err(judged)
-}
-
-/// [`judge_buffer`], verified by itself.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn xbr_judge(skb: *mut __sk_buff, judged: *mut Judged, ingress: u32) -> u32 {
-    let ctx = TcContext::new(skb);
-    // SAFETY: the verifier sees to it that a pointer that is not null points to as many bytes as its type has.
-    if let Some(judged) = unsafe { judged.cast::<MaybeUninit<Judged>>().as_mut() } {
-        let none = |_| None::<core::convert::Infallible>;
-        let _ = judge_buffer(&ctx, PortId(ingress as u16), segments(&ctx), judged, none);
-    }
-    0
-}
-
-/// [`judge_buffer`] where it may take its time.
-#[inline(always)]
-pub fn judge_apart<'a>(
-    ctx: &TcContext,
-    ingress: PortId,
-    place: &'a mut MaybeUninit<Judged>,
-) -> &'a mut Judged {
-    let words = place.as_mut_ptr().cast::<u64>();
-    // Before 6.3 the kernel wants what it hands to a function to have been written. (One by one, and volatile, or LLVM makes it a call of
-    // aya's `memset`, which goes byte by byte.)
-    // SAFETY: plain numbers, and every bit pattern is one of them.
-    let judged = unsafe {
-        let mut word = 0;
-        while word < size_of::<Judged>() / 8 {
-            words.add(word).write_volatile(0);
-            word += 1;
-        }
-        place.assume_init_mut()
-    };
-    xbr_judge(ctx.skb.skb, judged, ingress.index());
-    judged
 }
 
 /// Commits a decision, and tells what there is to tell.

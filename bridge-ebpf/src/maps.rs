@@ -15,7 +15,7 @@ use bridge_common::{
         port_at_place,
     },
     multicast::{self, GroupCounters, GroupKey, GroupPolicy, GroupSet, MAX_KEYS},
-    neigh::{NEIGHBOURS_MAX, Neighbour, NeighbourKey},
+    neigh::{Heard, NEIGHBOURS_MAX, Neighbour, NeighbourKey},
     policy::{MAX_SOURCES, Meter, Policy, Source},
     port::MAX_PORTS,
     recipients::{MAX_KINDS, MAX_SETS, Recipients},
@@ -27,7 +27,6 @@ use bridge_common::{
 
 use crate::atomic;
 use crate::judge::Judged;
-use crate::neigh::Scratch;
 
 #[map]
 static PORT_OF: HashMap<u32, u32> = HashMap::with_max_entries(MAX_PORTS, 0);
@@ -139,9 +138,9 @@ pub static NEIGHBOURS: HashMap<NeighbourKey, Neighbour> = HashMap::with_max_entr
 #[map]
 pub static NEIGH_USED: Array<u64> = Array::with_max_entries(MAX_PORTS, 0);
 
-/// Of one run of a program, and not pinned.
+/// What `xbr_neighbours` reads out of a frame, of one run and not pinned. In a map, since a chain of calls has 512 bytes of stack together.
 #[map]
-pub static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+pub static HEARD: PerCpuArray<Heard> = PerCpuArray::with_max_entries(1, 0);
 
 #[map]
 pub static ANSWERING: ProgramArray = ProgramArray::with_max_entries(1, 0);
@@ -172,7 +171,8 @@ pub static FLOODING: ProgramArray = ProgramArray::with_max_entries(1, 0);
 #[map]
 pub static SPREADING: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
-/// What [`SPREADING`]'s program goes on with. XDP programs of one CPU do not interrupt each other.
+/// What the programs for many go on with, written by whoever calls them. XDP and TC programs of one CPU do not interrupt each other: both
+/// run where softirqs are held off. Pinned, since a program's callers may for a moment be those of another version.
 #[map]
 pub static JUDGED: PerCpuArray<Judged> = PerCpuArray::with_max_entries(1, 0);
 

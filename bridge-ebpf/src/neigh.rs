@@ -1,15 +1,13 @@
 //! Neighbours: learned from what is flooded, and answered for. In a program of its own, so that nothing else pays for it, and in functions
 //! that are verified by themselves ([`crate::judge`]).
 
-use core::mem::MaybeUninit;
-
 use aya_ebpf::{
     bindings::{__sk_buff, BPF_NOEXIST},
     helpers::{bpf_clone_redirect, bpf_skb_store_bytes},
     programs::TcContext,
 };
 use bridge_common::{
-    Packet as _, PortFlags, PortId, Ports as _, Verdict,
+    Packet as _, PortFlags, PortId, Ports as _,
     capture::{Path, Sight},
     neigh::{
         ARP_ANSWER, Heard, NEIGHBOURS_OF_GUEST, NEIGHBOURS_OF_UPLINK, Neighbour, NeighbourKey, Outcome,
@@ -20,12 +18,12 @@ use bridge_common::{
 
 use crate::{
     account, atomic, capture,
-    judge::{Judged, judge_apart, sent},
-    maps::{NEIGH_USED, NEIGHBOURS, SCRATCH, config},
+    judge::{Judged, sent},
+    maps::{HEARD, JUDGED, NEIGH_USED, NEIGHBOURS, config},
     packet::Copied,
     tables::Tables,
     tag::aside,
-    tc::{flood, route, segments, set_tag},
+    tc::{flood, no_port, route, set_tag},
 };
 
 /// Whether a copy is not for a port of this word, because it was answered, or asks nobody there.
@@ -35,35 +33,24 @@ pub fn is_withheld(skb: *mut __sk_buff, port: PortFlags) -> bool {
     port.has(PortFlags::NEIGH_SUPPRESS) && unsafe { (*skb).cb[1] } != 0
 }
 
-/// What the functions below hand to each other. In a map, since a chain of calls has 512 bytes of stack together; nothing of ours runs between
-/// them on the same CPU.
-#[repr(C)]
-pub struct Scratch {
-    judged: MaybeUninit<Judged>,
-    heard: MaybeUninit<Heard>,
-}
-
 /// A frame for many, on its way to the program that floods it.
 #[inline(always)]
 pub fn look(ctx: &TcContext) -> i32 {
+    let (Some(judged), Some(heard)) = (JUDGED.get_ptr_mut(0), HEARD.get_ptr_mut(0)) else {
+        return no_port(ctx);
+    };
+    // SAFETY: this CPU's own, which the program that called this one has written. Nothing of ours that decides runs before it is read again.
+    let judged = unsafe { &mut *judged };
+    let withheld = withhold(ctx, judged, heard);
     // SAFETY: as above.
-    let ingress = PortId(unsafe { (*ctx.skb.skb).cb[0] } as u16);
-    // SAFETY: this CPU's own, for as long as the program runs.
-    if let Some(scratch) = SCRATCH.get_ptr_mut(0).map(|scratch| unsafe { &mut *scratch }) {
-        let withheld = withhold(ctx, ingress, scratch);
-        // SAFETY: as above.
-        unsafe { (*ctx.skb.skb).cb[1] = withheld as u32 };
-    }
-    flood(ctx, ingress, &segments(ctx))
+    unsafe { (*ctx.skb.skb).cb[1] = withheld as u32 };
+    flood(ctx, judged)
 }
 
 /// Learns from a frame and answers it. True if ports with `neigh_suppress` are to have no copy.
 #[inline(always)]
-fn withhold(ctx: &TcContext, ingress: PortId, scratch: &mut Scratch) -> bool {
-    let (skb, heard) = (ctx.skb.skb, scratch.heard.as_mut_ptr());
-    let judged = judge_apart(ctx, ingress, &mut scratch.judged);
-    // One that is over its port's limit teaches nothing.
-    let Verdict::Flood(_) = judged.decision().verdict else { return false };
+fn withhold(ctx: &TcContext, judged: &mut Judged, heard: *mut Heard) -> bool {
+    let skb = ctx.skb.skb;
     let bits = xbr_hear(skb, judged, heard);
     if bits & Heard::CLAIMS != 0 && judged.tells_where() {
         xbr_claim(heard, judged);

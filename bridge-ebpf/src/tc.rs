@@ -22,8 +22,8 @@ use crate::{
     account, capture,
     flood::{xbr_flood, xbr_rest},
     groups,
-    judge::{Judged, judge_apart, judge_buffer, sent, settle},
-    maps::{ANSWERING, FLOODING, config, port_of as port_of_device},
+    judge::{Judged, judge_buffer, sent, settle},
+    maps::{ANSWERING, FLOODING, JUDGED, config, port_of as port_of_device},
     packet::Copied,
     probe::xbr_probed_buffer,
     tables::Tables,
@@ -115,8 +115,8 @@ pub fn segments(ctx: &TcContext) -> Segments {
     segments
 }
 
-/// Decides about a frame that came in at `ingress` and carries it out. One that is for many goes to a program of its own, which decides
-/// anew: here it has left no trace.
+/// Decides about a frame that came in at `ingress` and carries it out. One that is for many goes to a program of its own, which goes on
+/// with what was decided; here it has left no trace.
 #[inline(always)]
 pub fn forward(ctx: &TcContext, ingress: PortId) -> i32 {
     let frames = segments(ctx);
@@ -135,14 +135,7 @@ pub fn forward(ctx: &TcContext, ingress: PortId) -> i32 {
     };
     let decision = judged.decision();
     if let Verdict::Flood(_) = decision.verdict {
-        // SAFETY: as above; these words are ours between our programs (`qdisc_skb_cb::data`).
-        unsafe {
-            ((*ctx.skb.skb).cb[0], (*ctx.skb.skb).cb[1]) = (ingress.index(), 0);
-            if config().is_some_and(|config| config.flags.has(ConfigFlags::NEIGH_SUPPRESS)) {
-                ANSWERING.tail_call(ctx, 0);
-            }
-        }
-        return flood(ctx, ingress, &frames);
+        return hand_over(ctx, judged);
     }
     account::received(ingress, &frames);
     account::received_in(decision.vlan, &frames);
@@ -167,41 +160,58 @@ fn pass_on(
     Some(hand_to(ctx, ingress, egress, to.ifindex))
 }
 
+/// Hands a frame for many to the programs for these.
+#[inline(always)]
+fn hand_over(ctx: &TcContext, judged: &mut Judged) -> i32 {
+    xbr_keep(judged);
+    // SAFETY: as above; this word is ours between our programs (`qdisc_skb_cb::data`).
+    unsafe { (*ctx.skb.skb).cb[1] = 0 };
+    if config().is_some_and(|config| config.flags.has(ConfigFlags::NEIGH_SUPPRESS)) {
+        // SAFETY: the program is one for this kind of context.
+        unsafe { ANSWERING.tail_call(ctx, 0) };
+    }
+    flood(ctx, judged)
+}
+
+/// Leaves what was decided to who is called next. Not inlined: 6.1 walks it for each way to a flood, of which there are many.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn xbr_keep(judged: *mut Judged) -> u32 {
+    // SAFETY: the verifier sees to it that a pointer that is not null points to as many bytes as its type has.
+    if let (Some(judged), Some(place)) = (unsafe { judged.as_ref() }, JUDGED.get_ptr_mut(0)) {
+        judged.copy_to(place);
+    }
+    0
+}
+
 /// Hands a frame for many to the program that copies it.
 #[inline(always)]
-pub fn flood(ctx: &TcContext, ingress: PortId, frames: &Segments) -> i32 {
+pub fn flood(ctx: &TcContext, judged: &Judged) -> i32 {
     // SAFETY: the program is one for this kind of context.
     unsafe { FLOODING.tail_call(ctx, 0) };
     // Only without that program, which is set before any of these is attached.
-    account::received(ingress, frames);
-    account::dropped(ingress, DropReason::Redirect, frames);
+    account::received(judged.ingress(), &judged.frames());
+    account::dropped(judged.ingress(), DropReason::Redirect, &judged.frames());
     CONSUME
 }
 
-/// The same for a frame that was for many when [`forward`] looked. By now it may not be.
+/// Copies a frame that [`forward`] has found to be for many.
 #[inline(always)]
 pub fn forward_to_many(ctx: &TcContext) -> i32 {
-    // SAFETY: as above.
-    let ingress = PortId(unsafe { (*ctx.skb.skb).cb[0] } as u16);
-    let mut place = MaybeUninit::uninit();
-    let judged = judge_apart(ctx, ingress, &mut place);
-    let (decision, frames) = (judged.decision(), judged.frames());
+    let Some(handed) = JUDGED.get_ptr(0) else { return no_port(ctx) };
+    let mut place = MaybeUninit::<Judged>::uninit();
+    // A copy of it: what leaves through a device may meet a program of ours on its way, which hands over frames of its own.
+    // SAFETY: this CPU's own, which the program that called this one has written.
+    unsafe { (*handed).copy_to(place.as_mut_ptr()) };
+    // SAFETY: every word of it is written.
+    let judged = unsafe { place.assume_init_mut() };
+    let (ingress, frames) = (judged.ingress(), judged.frames());
     account::received(ingress, &frames);
-    account::received_in(decision.vlan, &frames);
+    account::received_in(judged.vlan(), &frames);
     settle(judged);
-    if let Verdict::Flood(_) = decision.verdict {
-        let set = groups::look(ctx, judged, decision.spread);
-        xbr_flood(ctx.skb.skb, judged, set);
-        return if ingress.is_guest() { CONSUME } else { xbr_rest(ctx.skb.skb, judged, set) };
-    }
-    carry_out_apart(ctx, judged)
-}
-
-/// Never inlined: what is seldom asked for here is not to lie on the stack of copies and their tags.
-#[inline(never)]
-fn carry_out_apart(ctx: &TcContext, judged: &mut Judged) -> i32 {
-    let decision = judged.decision();
-    carry_out(ctx, judged, decision)
+    let set = groups::look(ctx, judged, judged.decision().spread);
+    let action = xbr_flood(ctx.skb.skb, judged, set);
+    if ingress.is_guest() { action } else { xbr_rest(ctx.skb.skb, judged, set) }
 }
 
 /// What is not for many.

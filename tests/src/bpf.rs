@@ -155,8 +155,8 @@ pub fn redirect(hook: Hook, ifindex: u32) -> io::Result<Program> {
     Program::load(hook, &[device, flags, insn(0x85, 0, 0, 0, REDIRECT), insn(0x95, 0, 0, 0, 0)])
 }
 
-/// A devmap whose only element is a device of the caller's namespace.
-pub fn devmap(ifindex: u32) -> io::Result<OwnedFd> {
+/// A devmap of these devices of the caller's namespace.
+pub fn devmap(ifindexes: &[u32]) -> io::Result<OwnedFd> {
     #[repr(C)]
     #[derive(Default)]
     struct Update {
@@ -166,15 +166,16 @@ pub fn devmap(ifindex: u32) -> io::Result<OwnedFd> {
         value: u64,
         flags: u64,
     }
-    let map = new(MAP_CREATE, &[DEVMAP, 4, 4, 1, 0, 0])?;
-    let key = 0_u32;
-    let update = Update {
-        map: map.as_raw_fd() as u32,
-        key: (&raw const key) as u64,
-        value: (&raw const ifindex) as u64,
-        ..Update::default()
-    };
-    call(MAP_UPDATE_ELEM, &update)?;
+    let map = new(MAP_CREATE, &[DEVMAP, 4, 4, ifindexes.len() as u32, 0, 0])?;
+    for (key, ifindex) in (0_u32..).zip(ifindexes) {
+        let update = Update {
+            map: map.as_raw_fd() as u32,
+            key: (&raw const key) as u64,
+            value: std::ptr::from_ref(ifindex) as u64,
+            ..Update::default()
+        };
+        call(MAP_UPDATE_ELEM, &update)?;
+    }
     Ok(map)
 }
 

@@ -153,8 +153,10 @@ fn run(kernel: &mut Kernel, name: &str, script: Script, total: &mut Total) {
         }
         kernel.compare(&model);
         let is_flood = before.floods(&arrival) && arrival.program != Program::Xdp;
-        let copies = if is_flood { done.sent.as_slice() } else { &[] };
-        kernel.copies(&arrival, before.ingress(&arrival), copies);
+        // No test run carries out what was only asked for: the original of a guest's, to the last port.
+        let cloned = |sent: &&Sent| is_flood && done.action != Action::Redirect(sent.port);
+        let copies: Vec<Sent> = done.sent.iter().filter(cloned).copied().collect();
+        kernel.copies(&arrival, before.ingress(&arrival), &copies);
         total.frames += 1;
         total.shown += (model.shown.len() - before.shown.len()) as u64;
         total.grouped += u64::from(model.config.snoops() && arrival.bytes[0] & 1 != 0 && !copies.is_empty());

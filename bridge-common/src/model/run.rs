@@ -161,7 +161,8 @@ impl Model {
         }
     }
 
-    /// Copies for everybody that takes one; between host and wire the original itself goes on.
+    /// Copies for everybody that takes one; between host and wire the original itself goes on. What a guest sent goes itself to the last one
+    /// whose copies are not counted, while VLANs are not filtered.
     fn flood(&mut self, question: &Question<'_>, decision: &Decision, set: u32) -> Done {
         let mut done = Done::nowhere(Action::Consume);
         let rest = match question.ingress {
@@ -170,20 +171,27 @@ impl Model {
             _ => None,
         };
         let frames = question.frame.frames;
+        let holds = rest.is_none() && !self.config.filters_vlans();
+        let mut held = None;
         for egress in (0..self.config.ports_end).map(PortId).filter(|id| Some(*id) != rest) {
             match leave_for(question, decision, set, egress, self) {
                 // Between host and wire there are no clones, not even back to where the frame came from.
                 Ok(_) if egress == question.ingress && rest.is_some() => {}
-                Ok((port, _)) if self.refusing.contains(&port.ifindex) => {
-                    self.count_drop(egress, DropReason::Redirect, &frames);
+                Ok((port, _)) if holds && !port.flags.has(PortFlags::RATE_OUT) => {
+                    if let Some((egress, port)) = held.replace((egress, port)) {
+                        self.copy(question, decision, (egress, port), Retag::Keep, &mut done);
+                    }
                 }
-                Ok((_, retag)) => {
-                    self.depart(question, decision, egress, retag);
-                    done.sent.push(Sent { port: egress, retag, vlan: decision.vlan });
-                }
+                Ok((port, retag)) => self.copy(question, decision, (egress, port), retag, &mut done),
                 Err(reason) if reason.abstains() => {}
                 Err(reason) => self.count_drop(egress, reason, &frames),
             }
+        }
+        if let Some((egress, _)) = held {
+            // Nobody hears whether the device takes it.
+            self.depart(question, decision, egress, Retag::Keep);
+            done.sent.push(Sent { port: egress, retag: Retag::Keep, vlan: decision.vlan });
+            done.action = Action::Redirect(egress);
         }
         let Some(rest) = rest else { return done };
         match leave_for(question, decision, set, rest, self) {
@@ -196,6 +204,23 @@ impl Model {
             Err(reason) => self.count_drop(rest, reason, &frames),
         }
         done
+    }
+
+    /// A clone, which the device may refuse.
+    fn copy(
+        &mut self,
+        question: &Question<'_>,
+        decision: &Decision,
+        (egress, port): (PortId, Port),
+        retag: Retag,
+        done: &mut Done,
+    ) {
+        if self.refusing.contains(&port.ifindex) {
+            self.count_drop(egress, DropReason::Redirect, &question.frame.frames);
+        } else {
+            self.depart(question, decision, egress, retag);
+            done.sent.push(Sent { port: egress, retag, vlan: decision.vlan });
+        }
     }
 
     fn xdp(&mut self, arrival: &Arrival, ingress: PortId) -> Done {

@@ -3,6 +3,8 @@
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
+use bridge_common::maps::OWN_TAG;
+
 use crate::bpf::{Hook, Program, devmap, insn};
 
 const XDP_DROP: i32 = 1;
@@ -82,11 +84,31 @@ fn written(ifindex: u32, write: &[u64]) -> io::Result<Program> {
 
 /// Forwards every frame to one device of the caller's namespace, by a devmap as xbr does: the ceiling of XDP.
 pub fn bare_xdp(ifindex: u32) -> io::Result<(Program, OwnedFd)> {
-    let map = devmap(ifindex)?;
+    by_devmap(&[ifindex], 0)
+}
+
+/// Forwards a copy of every frame to each of these devices: the ceiling of floods.
+pub fn bare_broadcast(ifindexes: &[u32]) -> io::Result<(Program, OwnedFd)> {
+    const BROADCAST: i32 = 1 << 3;
+    by_devmap(ifindexes, BROADCAST)
+}
+
+fn by_devmap(ifindexes: &[u32], flags: i32) -> io::Result<(Program, OwnedFd)> {
+    let map = devmap(ifindexes)?;
     let fd = map.as_raw_fd();
     let program = Program::load(
         Hook::Xdp,
-        &[insn(0x18, 1, 1, 0, fd), 0, set(2, 0), set(3, 0), call(REDIRECT_MAP), EXIT],
+        &[insn(0x18, 1, 1, 0, fd), 0, set(2, 0), set(3, flags), call(REDIRECT_MAP), EXIT],
     )?;
     Ok((program, map))
+}
+
+/// Has what comes in at a device of the caller's namespace come in at another, as what xbr delivers to the host does.
+pub fn delivery(to: u32) -> io::Result<Program> {
+    const INGRESS: i32 = 1;
+    /// `__sk_buff::tc_index`.
+    const TC_INDEX: i16 = 44;
+    let mark = [set(2, OWN_TAG.into()), insn(0x63, 1, 2, TC_INDEX, 0)];
+    let send = [set(1, to as i32), set(2, INGRESS), call(REDIRECT), EXIT];
+    Program::load(Hook::TcxIngress, &[&mark[..], &send].concat())
 }

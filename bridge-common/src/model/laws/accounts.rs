@@ -1,7 +1,7 @@
 //! Every frame is counted once at each port that it could have reached, as sent or as dropped.
 
 use super::case::{Aim, Case};
-use crate::{DropReason, Port, PortFlags, PortId};
+use crate::{DropReason, Port, PortFlags, PortId, model::Action};
 
 impl Case<'_> {
     pub fn accounts(&self) {
@@ -67,8 +67,9 @@ impl Case<'_> {
         let long = frames.longest > mtu + 18;
         let counts = |reason: DropReason| self.counted(id, |c| c.drops[reason as usize]) > 0;
         let late = counts(DropReason::RateOut) && self.policy(id).rates[4].increment != 0;
-        // Where the original itself goes on, nobody redirects it.
-        let refused = self.before.refusing.contains(&ifindex) && !straight;
+        // Nobody hears whether a device takes the original.
+        let original = straight || self.done.action == Action::Redirect(id);
+        let refused = self.before.refusing.contains(&ifindex) && !original;
         let kept = hops || long || late || refused;
         assert_ne!(self.done.reached(id), kept, "{id:?}: {hops} {long} {late} {refused}");
         assert_eq!(counts(DropReason::DoubleTag), hops, "{id:?}");

@@ -41,7 +41,8 @@ pub const CHANGES: &[Work] = &[
     Work::quick("change/tcx", |options, name| frames(options, name, 2, &changed("--hook tc"))),
 ];
 
-const fn changed(words: &'static str) -> [Subject; 2] {
+/// The same words for both builds.
+pub const fn changed(words: &'static str) -> [Subject; 2] {
     [Subject::Other(words), Subject::xbr(words)]
 }
 

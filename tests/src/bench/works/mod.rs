@@ -58,7 +58,11 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 
 /// Measures, and says each row when it is there.
 pub fn run(options: &Options, mut said: impl FnMut(&Row)) -> Report {
-    let changes = if std::env::var_os("XBR_BENCH_OTHER").is_some() { frames::CHANGES } else { &[] };
+    let changes: &[&[Work]] = match std::env::var_os("XBR_BENCH_OTHER") {
+        Some(_) => &[frames::CHANGES, flood::CHANGES],
+        None => &[],
+    };
+    let changes = changes.iter().copied().flatten();
     let machine = Machine::here(&options.xbr, options.commit.clone(), options.rounds);
     let mut report = Report { machine: Some(machine), ..Report::default() };
     for work in KINDS.iter().copied().flatten().chain(changes).filter(|work| wanted(options, work)) {
