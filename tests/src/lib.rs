@@ -46,6 +46,8 @@ mod names;
 mod namespace;
 mod privileges;
 mod process;
+mod processors;
+mod ratio;
 mod raw;
 mod relay;
 mod segment;
@@ -77,6 +79,8 @@ pub use names::{Cleanup, bpffs_dir, remove_stale_bridges, socket_path, unique_na
 pub use namespace::Namespace;
 pub use privileges::{require_privileges, require_program};
 pub use process::Process;
+pub use processors::{keep_on_processor, on_processor, processors};
+pub use ratio::{Enough, Ratio, median, ratios};
 pub use raw::{Frame, RawPort};
 pub use relay::{Crossed, Direction};
 pub use segment::{Node, Segment, TapsBy};

@@ -7,6 +7,8 @@
 
 #[path = "attacks/garbage.rs"]
 mod garbage;
+#[path = "attacks/losses.rs"]
+mod losses;
 #[path = "attacks/rows.rs"]
 mod rows;
 #[path = "attacks/scene.rs"]

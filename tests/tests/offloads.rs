@@ -6,49 +6,42 @@
 #[path = "offloads/scene.rs"]
 mod scene;
 
-use xbr_lab::LinuxBridge;
-use xbr_lab::vm::{Kernel, full, median, require_full, require_guests};
+use xbr_lab::vm::{Kernel, full, require_full, require_guests};
+use xbr_lab::{Enough, LinuxBridge, median, ratios};
 
 use scene::{Offloads, Scene};
 
 const XBR: &str = env!("CARGO_BIN_EXE_xbr-under-test");
 const MIB: u64 = 1 << 20;
+/// How long one transfer is measured.
+const SECONDS: u32 = 2;
 
 const WAYS: [&str; 4] = ["guest→guest", "guest→host", "host→guest", "outside→guest"];
 
-/// xbr and a Linux bridge in turns, on the same guests; now the one is first and now the other, since what runs beside comes and goes.
-fn compare(scene: &Scene, words: &str, rounds: usize, what: &str) {
+/// xbr and a Linux bridge in turns, on the same guests. A full run measures until what is found is certain to 0.02.
+fn compare(scene: &Scene, words: &str, what: &str) {
+    let enough = if full() {
+        Enough { least: 4, most: 12, error: 0.02 }
+    } else {
+        Enough { least: 1, most: 1, error: 0.0 }
+    };
     let ours = || {
         let bridge = scene.xbr(words);
-        let rates = scene.rates(2);
+        let rates = scene.rates(SECONDS);
         bridge.stop();
         rates
     };
     let theirs = || {
         let _bridge = LinuxBridge::over(scene.host(), scene.segment.mtu(), &["vm1", "vm2"]);
-        scene.rates(2)
+        scene.rates(SECONDS)
     };
-    let mut ratios: [Vec<f64>; 4] = Default::default();
-    for round in 0..rounds {
-        let (ours, theirs) = if round % 2 == 0 {
-            let ours = ours();
-            (ours, theirs())
-        } else {
-            let theirs = theirs();
-            (ours(), theirs)
-        };
-        for ((ratios, ours), theirs) in ratios.iter_mut().zip(ours).zip(theirs) {
-            ratios.push(ours / theirs);
-        }
-    }
     // The machine is shared, and a single round is no measurement: what must not be is a path that has fallen off.
     let floor = if full() { 0.95 } else { 0.5 };
     let mut slow = Vec::new();
-    for (way, ratios) in WAYS.iter().zip(ratios) {
-        let (middle, low, high) = median(ratios);
-        println!("{what} {words:12} {way:14} to a Linux bridge: {middle:.2} ({low:.2} to {high:.2})");
-        if middle < floor {
-            slow.push(format!("{way} at {middle:.2}"));
+    for (way, ratio) in WAYS.iter().zip(ratios(enough, theirs, ours)) {
+        println!("{what} {words:12} {way:14} to a Linux bridge: {ratio}");
+        if ratio.middle < floor {
+            slow.push(format!("{way} at {ratio}"));
         }
     }
     assert!(slow.is_empty(), "{what} {words}: of a Linux bridge, {}", slow.join(", "));
@@ -99,7 +92,7 @@ fn row(offloads: Offloads, mtu: u32) {
     let what = format!("{offloads:?} MTU {mtu}");
     if !full() {
         scene.works_by("", MIB / 2, &what);
-        compare(&scene, "", 1, &what);
+        compare(&scene, "", &what);
         return;
     }
     for hook in ["", "--hook xdp", "--hook tc"] {
@@ -111,7 +104,7 @@ fn row(offloads: Offloads, mtu: u32) {
 fn rates(offloads: Offloads, mtu: u32) {
     if require_full() && require_guests(Kernel::V6_12) {
         let scene = Scene::set(offloads, Kernel::V6_12, mtu);
-        compare(&scene, "", 6, &format!("{offloads:?} MTU {mtu}"));
+        compare(&scene, "", &format!("{offloads:?} MTU {mtu}"));
     }
 }
 

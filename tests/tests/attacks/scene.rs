@@ -7,6 +7,8 @@ use xbr_lab::{
     vm::full, wait_until,
 };
 
+use crate::losses::Losses;
+
 pub const XBR: &str = env!("CARGO_BIN_EXE_xbr-under-test");
 const SOON: Duration = Duration::from_secs(5);
 const MIB: u64 = 1 << 20;
@@ -122,8 +124,10 @@ impl Scene {
         [(two, three), (two, outside), (outside, three), (host, two), (three, host)]
     }
 
-    /// Does something while the victims' frames flow, and gives what became of these, all together.
+    /// Does something while the victims' frames flow, and gives what became of these, all together. Where some were lost, says on
+    /// which paths, and who has counted losses meanwhile.
     pub fn beside<T>(&self, act: impl FnOnce() -> T) -> (T, StreamReport) {
+        let before = Losses::now(self);
         let start = |(from, to): (&Node, &Node)| Stream::start(&from.ns, &to.ns, to.v4, xbr_lab::pace(PACE));
         let streams = self.paths().map(|path| start(path).unwrap());
         assert!(wait_until(SOON, || streams.iter().all(|stream| stream.received() > 2)), "{}", self.told);
@@ -137,7 +141,15 @@ impl Scene {
             reordered: sum.reordered + report.reordered,
             longest_gap: sum.longest_gap.max(report.longest_gap),
         };
-        (done, streams.map(Stream::stop).into_iter().fold(StreamReport::default(), add))
+        let reports = streams.map(Stream::stop);
+        for ((from, to), report) in self.paths().iter().zip(&reports).filter(|(_, report)| report.lost > 0) {
+            eprintln!("{}: {} to {}: {report:?}", self.told, from.ns.name(), to.ns.name());
+        }
+        let sum = reports.into_iter().fold(StreamReport::default(), add);
+        if sum.lost > 0 {
+            eprintln!("{}: {} lost; meanwhile {}", self.told, sum.lost, Losses::now(self).since(&before));
+        }
+        (done, sum)
     }
 
     /// The victims lost nothing, and got nothing twice.
