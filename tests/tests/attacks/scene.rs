@@ -14,6 +14,9 @@ const SOON: Duration = Duration::from_secs(5);
 const MIB: u64 = 1 << 20;
 /// Datagrams a second on each of the victims' paths.
 const PACE: u32 = 250;
+/// Frames for which TAPs have room. What storm control lets through of a storm fills the thousand of most TAPs in a tenth of a second in
+/// which the guest does not run, and the lab's guests share their processors with the attack.
+const QUEUE: u32 = 10_000;
 /// What TAPs have by themselves.
 const STORM: &str = "storm broadcast=1000pps,multicast=10000pps,unknown=10000pps";
 
@@ -48,6 +51,8 @@ impl Scene {
         let bridge = Xbr::on(XBR, &mut segment, &format!("--hook {hook} {words}"));
         segment.address_quietly();
         bridge.text(&format!("port set vm1 {STORM}"));
+        let queues = segment.taps().map(|tap| format!("link set {tap} txqueuelen {QUEUE}"));
+        segment.host().ns.ip_batch(&queues.collect::<Vec<_>>());
         let mut scene = Scene { mouth: None, bridge, segment, told: format!("{kind:?} {hook}"), kind };
         scene.open();
         // From now on everyone is known.
