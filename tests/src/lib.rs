@@ -24,6 +24,7 @@
 
 pub mod bench;
 mod bpf;
+mod bulk;
 mod counters;
 mod device;
 pub mod dhcp;
@@ -62,6 +63,7 @@ pub mod vm;
 mod wait;
 mod xbr;
 
+pub use bulk::{Bulk, bulk, serve_bulk};
 pub use counters::{AllCounters, Counters, Traffic};
 pub use device::{Offloads, Veth, ethtool, is_running, veth};
 pub use ears::Ears;

@@ -14,7 +14,7 @@ pub struct Enough {
 }
 
 /// What was found.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Ratio {
     /// The median of the rounds.
     pub middle: f64,

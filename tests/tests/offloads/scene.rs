@@ -2,10 +2,8 @@
 
 use std::net::IpAddr;
 
-use xbr_lab::vm::{
-    Kernel, Member, Nic, Seat, Station, Vm, all_reach, checksum_errors, full, reach, throughput,
-};
-use xbr_lab::{LinuxBridge, Namespace, Node, Segment, Xbr, keep_on_processor, on_processor, processors};
+use xbr_lab::vm::{Kernel, Member, Nic, Seat, Station, Vm, all_reach, checksum_errors, reach, throughput};
+use xbr_lab::{LinuxBridge, Namespace, Node, Segment, Xbr};
 
 use super::XBR;
 
@@ -64,9 +62,6 @@ impl Scene {
         std::mem::forget(LinuxBridge::over(segment.outside(), mtu, &["far"]));
         let scene = Scene { segment, vms, far, offloads };
         scene.address();
-        if full() {
-            scene.stay_on_processors();
-        }
         scene
     }
 
@@ -128,28 +123,17 @@ impl Scene {
         bridge.stop();
     }
 
-    /// Each guest gets a processor, and the host's end of a transfer that which the guest has not. So both ends of each transfer have one
-    /// (two of the three guests never talk to each other), and who runs where is the same for every switch.
-    fn stay_on_processors(&self) {
-        for ((vm, _), processor) in self.guests().iter().zip([first(), last(), first()]) {
-            keep_on_processor(vm.qemu().pid(), processor);
-        }
-    }
-
     /// Bulk TCP, in bits a second, on the paths that operators ask about.
     pub fn rates(&self, seconds: u32) -> [f64; 4] {
         let [(one, _), (two, at), (far, _)] = self.guests();
         let host = self.host();
-        let ways: [(&dyn Station, &dyn Station, IpAddr, usize); 4] = [
-            (one, two, at.v4().into(), first()),
-            (one, host, host.v4.into(), last()),
-            (host, two, at.v4().into(), first()),
-            (far, two, at.v4().into(), first()),
+        let ways: [(&dyn Station, &dyn Station, IpAddr); 4] = [
+            (one, two, at.v4().into()),
+            (one, host, host.v4.into()),
+            (host, two, at.v4().into()),
+            (far, two, at.v4().into()),
         ];
-        ways.map(|(from, to, address, processor)| {
-            let measure = || throughput(from, to, address, seconds).unwrap();
-            if full() { on_processor(processor, measure) } else { measure() }
-        })
+        ways.map(|(from, to, address)| throughput(from, to, address, seconds).unwrap())
     }
 
     /// [`Self::rates`], and 60-byte frames a second from one guest to the other, as that has counted them.
@@ -176,12 +160,4 @@ impl Scene {
         bridge.wait_forwarding();
         bridge
     }
-}
-
-fn first() -> usize {
-    processors()[0]
-}
-
-fn last() -> usize {
-    processors().pop().expect("the one that this runs on")
 }
