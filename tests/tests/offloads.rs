@@ -1,5 +1,5 @@
 //! TCP between guests, the host and the outside, whatever offloads the guests have: checksums are right, and it is no slower
-//! than through a Linux bridge. The guests stay; the switch between them changes.
+//! than through a Linux bridge. The guests stay; the switch between them changes, and where rates are compared they have a card at each.
 //!
 //! `cargo xtask test --full` runs every row, CI one.
 
