@@ -24,6 +24,7 @@
 
 pub mod bench;
 mod bpf;
+mod bulk;
 mod counters;
 mod device;
 pub mod dhcp;
@@ -46,6 +47,8 @@ mod names;
 mod namespace;
 mod privileges;
 mod process;
+mod processors;
+mod ratio;
 mod raw;
 mod relay;
 mod segment;
@@ -60,6 +63,7 @@ pub mod vm;
 mod wait;
 mod xbr;
 
+pub use bulk::{Bulk, bulk, serve_bulk};
 pub use counters::{AllCounters, Counters, Traffic};
 pub use device::{Offloads, Veth, ethtool, is_running, veth};
 pub use ears::Ears;
@@ -77,6 +81,8 @@ pub use names::{Cleanup, bpffs_dir, remove_stale_bridges, socket_path, unique_na
 pub use namespace::Namespace;
 pub use privileges::{require_privileges, require_program};
 pub use process::Process;
+pub use processors::{keep_on_processor, on_processor, processors};
+pub use ratio::{Enough, Ratio, median, ratios};
 pub use raw::{Frame, RawPort};
 pub use relay::{Crossed, Direction};
 pub use segment::{Node, Segment, TapsBy};

@@ -3,10 +3,13 @@
 //!
 //! The hostile guest is the first one. Behind a TAP it writes into the device itself, as vhost does for a virtual machine, so nothing
 //! of its own holds it up; behind a veth it has a packet socket. The victims' frames are numbered and paced. They share the
-//! machine with the attack, so what they lose to a lack of processors is not the switch's doing; but at their rate they lose nothing.
+//! machine with the attack, so what they lose to a lack of processors is not the switch's doing; but at their rate they lose nothing,
+//! with queues long enough for the time that they have to wait for one.
 
 #[path = "attacks/garbage.rs"]
 mod garbage;
+#[path = "attacks/losses.rs"]
+mod losses;
 #[path = "attacks/rows.rs"]
 mod rows;
 #[path = "attacks/scene.rs"]

@@ -6,8 +6,7 @@ use bridge_common::maps::programs;
 use bridge_user::datapath::Options;
 use xbr_lab::{
     loaded::{AS_USED, Loaded, in_lab},
-    require_privileges,
-    vm::median,
+    median, require_privileges,
 };
 
 const ROUNDS: usize = 7;

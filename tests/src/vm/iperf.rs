@@ -25,9 +25,3 @@ pub fn throughput(a: &dyn Station, b: &dyn Station, address: IpAddr, seconds: u3
     let report: serde_json::Value = serde_json::from_str(&text).with_context(|| text.clone())?;
     report["end"]["sum_received"]["bits_per_second"].as_f64().context(text)
 }
-
-/// The middle one of some measurements, and the lowest and highest.
-pub fn median(mut values: Vec<f64>) -> (f64, f64, f64) {
-    values.sort_by(f64::total_cmp);
-    (values[values.len() / 2], values[0], values[values.len() - 1])
-}

@@ -33,19 +33,19 @@ pub use builder::{KERNEL_WORDS, VmBuilder};
 pub use console::Answer;
 pub use image::{Kernel, full, require_full, require_guests};
 pub use inside::Inside;
-pub use iperf::{median, throughput};
+pub use iperf::throughput;
 pub use nic::Nic;
 pub use seat::{Member, Seat, all_reach};
 pub use station::{Job, Station, checksum_errors, reach, send};
 pub use watch::{Seen, Watch};
 
-use crate::{Namespace, Process};
+use crate::{Namespace, Process, patience};
 use console::Console;
 
-/// How long a guest may take to its first sign of life: 3 s on an idle machine, and tests run side by side.
+/// How long a guest may take to its first sign of life, times the machine's slowness: 3 s on an idle one, and tests run side by side.
 const BOOT: Duration = Duration::from_secs(90);
 
-/// How long a command may take unless the caller says otherwise.
+/// How long a command may take unless the caller says otherwise, times the machine's slowness.
 const COMMAND: Duration = Duration::from_secs(60);
 
 /// A guest that runs; it ends when this is dropped, or with the test's process.
@@ -117,7 +117,7 @@ impl Vm {
         self.sh_within(COMMAND, script)
     }
 
-    /// The same with another limit.
+    /// The same with another limit, which is that of the machine that the lab is meant for.
     pub fn sh_within(&self, timeout: Duration, script: &str) -> anyhow::Result<String> {
         let answer = self.run(timeout, script)?;
         anyhow::ensure!(
@@ -134,7 +134,7 @@ impl Vm {
     pub fn run(&self, timeout: Duration, script: &str) -> anyhow::Result<Answer> {
         use anyhow::Context as _;
         self.console
-            .run(timeout, script)
+            .run(patience(timeout), script)
             .with_context(|| format!("{}: `{script}`\n{}", self.name, self.runner))
     }
 
@@ -150,7 +150,7 @@ impl Vm {
     /// Waits until the guest's agent says that it is there: after the start, and after each reboot.
     #[track_caller]
     pub fn wait_ready(&self) {
-        if let Err(error) = self.console.wait_hello(BOOT) {
+        if let Err(error) = self.console.wait_hello(patience(BOOT)) {
             panic!("{} does not boot: {error}\n{}", self.name, self.runner);
         }
     }

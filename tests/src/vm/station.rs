@@ -54,7 +54,7 @@ struct GuestJob<'a> {
 impl Job for GuestJob<'_> {
     fn finish(&self, timeout: Duration) -> anyhow::Result<String> {
         let file = &self.file;
-        let tries = timeout.as_millis() / 50;
+        let tries = crate::patience(timeout).as_millis() / 50;
         let wait = format!(
             "i=0; while [ ! -e {file}.status ] && [ $i -lt {tries} ]; do sleep 0.05; i=$((i+1)); done; \
              cat {file}; s=$(cat {file}.status) && rm -f {file} {file}.status && exit $s; echo 'not at its end'; exit 124"

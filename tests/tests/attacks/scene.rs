@@ -7,11 +7,16 @@ use xbr_lab::{
     vm::full, wait_until,
 };
 
+use crate::losses::Losses;
+
 pub const XBR: &str = env!("CARGO_BIN_EXE_xbr-under-test");
 const SOON: Duration = Duration::from_secs(5);
 const MIB: u64 = 1 << 20;
 /// Datagrams a second on each of the victims' paths.
 const PACE: u32 = 250;
+/// Frames for which TAPs have room. What storm control lets through of a storm fills the thousand of most TAPs in a tenth of a second in
+/// which the guest does not run, and the lab's guests share their processors with the attack.
+const QUEUE: u32 = 10_000;
 /// What TAPs have by themselves.
 const STORM: &str = "storm broadcast=1000pps,multicast=10000pps,unknown=10000pps";
 
@@ -46,6 +51,8 @@ impl Scene {
         let bridge = Xbr::on(XBR, &mut segment, &format!("--hook {hook} {words}"));
         segment.address_quietly();
         bridge.text(&format!("port set vm1 {STORM}"));
+        let queues = segment.taps().map(|tap| format!("link set {tap} txqueuelen {QUEUE}"));
+        segment.host().ns.ip_batch(&queues.collect::<Vec<_>>());
         let mut scene = Scene { mouth: None, bridge, segment, told: format!("{kind:?} {hook}"), kind };
         scene.open();
         // From now on everyone is known.
@@ -122,8 +129,10 @@ impl Scene {
         [(two, three), (two, outside), (outside, three), (host, two), (three, host)]
     }
 
-    /// Does something while the victims' frames flow, and gives what became of these, all together.
+    /// Does something while the victims' frames flow, and gives what became of these, all together. Where some were lost, says on
+    /// which paths, and who has counted losses meanwhile.
     pub fn beside<T>(&self, act: impl FnOnce() -> T) -> (T, StreamReport) {
+        let before = Losses::now(self);
         let start = |(from, to): (&Node, &Node)| Stream::start(&from.ns, &to.ns, to.v4, xbr_lab::pace(PACE));
         let streams = self.paths().map(|path| start(path).unwrap());
         assert!(wait_until(SOON, || streams.iter().all(|stream| stream.received() > 2)), "{}", self.told);
@@ -137,7 +146,15 @@ impl Scene {
             reordered: sum.reordered + report.reordered,
             longest_gap: sum.longest_gap.max(report.longest_gap),
         };
-        (done, streams.map(Stream::stop).into_iter().fold(StreamReport::default(), add))
+        let reports = streams.map(Stream::stop);
+        for ((from, to), report) in self.paths().iter().zip(&reports).filter(|(_, report)| report.lost > 0) {
+            eprintln!("{}: {} to {}: {report:?}", self.told, from.ns.name(), to.ns.name());
+        }
+        let sum = reports.into_iter().fold(StreamReport::default(), add);
+        if sum.lost > 0 {
+            eprintln!("{}: {} lost; meanwhile {}", self.told, sum.lost, Losses::now(self).since(&before));
+        }
+        (done, sum)
     }
 
     /// The victims lost nothing, and got nothing twice.
