@@ -118,8 +118,15 @@ impl fmt::Debug for Address {
 
 impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+        // By hand: there may be a million to show, and each `{:02x}` is a call through a table of them.
+        let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' + value - 10 };
+        let mut text = [b':'; 17];
+        for (pair, byte) in text.chunks_mut(3).zip(self.0) {
+            if let [high, low, ..] = pair {
+                (*high, *low) = (digit(byte >> 4), digit(byte & 0xf));
+            }
+        }
+        f.write_str(core::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -139,6 +146,9 @@ impl FromStr for Mac {
     type Err = ParseMacError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(mac) = six_pairs(text.as_bytes()) {
+            return Ok(mac);
+        }
         let mut mac = [0; 6];
         let mut parts = text.split([':', '-']);
         for byte in &mut mac {
@@ -152,6 +162,17 @@ impl FromStr for Mac {
     }
 }
 
+/// The usual form, of which a file may have a million.
+fn six_pairs(text: &[u8]) -> Option<Mac> {
+    let digit = |text: u8| char::from(text).to_digit(16).map(|value| value as u8);
+    let mut mac = [0; 6];
+    for (byte, part) in mac.iter_mut().zip(text.chunks(3)) {
+        let ([high, low] | [high, low, b':']) = *part else { return None };
+        *byte = digit(high)? << 4 | digit(low)?;
+    }
+    (text.len() == 17).then_some(Mac(mac))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,7 +182,17 @@ mod tests {
     fn text_goes_both_ways() {
         let mac: Mac = "52:54:00:75:DD:1a".parse().unwrap();
         assert_eq!(mac.to_string(), "52:54:00:75:dd:1a");
-        for bad in ["", "52:54:00:75:dd", "52:54:00:75:dd:1a:00", "52:54:00:75:dd:1g", "+1:54:00:75:dd:1a"] {
+        assert_eq!("52-54-0-75-dd-1a".parse(), Ok(mac));
+        for bad in [
+            "",
+            "52:54:00:75:dd",
+            "52:54:00:75:dd:1a:00",
+            "52:54:00:75:dd:1a:",
+            "52:54:00:75:dd:1g",
+            "+1:54:00:75:dd:1a",
+            "52:54:00:75:dd;1a",
+            "525:4:00:75:dd:1a",
+        ] {
             assert_eq!(bad.parse::<Mac>(), Err(ParseMacError), "{bad:?}");
         }
     }

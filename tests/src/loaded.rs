@@ -79,7 +79,7 @@ impl Loaded {
     fn place(&mut self, vlan: u16) {
         for (mac, id) in STATIONS.into_iter().zip(PORTS) {
             let entry = FdbEntry::new(id, FdbFlags::STATIC, 0);
-            self.tables.set_station(&Station { key: FdbKey { vlan, mac }, entry }).expect("a table");
+            self.tables.set_stations(&[Station { key: FdbKey { vlan, mac }, entry }]).expect("a table");
         }
     }
 

@@ -30,26 +30,55 @@ pub enum Error {
     },
 }
 
+/// A connection to the controller of a bridge.
+pub struct Connection {
+    bridge: BridgeName,
+    frames: Frames,
+}
+
+impl Connection {
+    /// Opens one.
+    pub async fn open(bridge: &BridgeName) -> Result<Self, Error> {
+        let path = socket_path(bridge);
+        let stream = UnixStream::connect(&path).await.map_err(|source| Error::NoController {
+            bridge: bridge.clone(),
+            path,
+            source,
+        })?;
+        Ok(Self { bridge: bridge.clone(), frames: frames(stream) })
+    }
+
+    /// Says something.
+    pub async fn say(&mut self, request: &Request) -> Result<(), Error> {
+        let said = self.frames.write(request).await;
+        said.map_err(|error| self.error(error.into()))
+    }
+
+    /// Waits for the one answer.
+    pub async fn answer(mut self) -> Result<Reply, Error> {
+        let hung_up = || io::Error::new(io::ErrorKind::UnexpectedEof, "it hung up without an answer");
+        match self.frames.read().await {
+            Ok(Some(reply)) => Ok(reply),
+            Ok(None) => Err(self.error(hung_up().into())),
+            Err(error) => Err(self.error(error)),
+        }
+    }
+
+    fn error(&self, source: ReadError) -> Error {
+        Error::Talk { bridge: self.bridge.clone(), source }
+    }
+}
+
 /// Sends a request and gives the connection, for the answers.
 pub async fn ask(bridge: &BridgeName, request: &Request) -> Result<Frames, Error> {
-    let path = socket_path(bridge);
-    let stream = UnixStream::connect(&path).await.map_err(|source| Error::NoController {
-        bridge: bridge.clone(),
-        path,
-        source,
-    })?;
-    let mut frames = frames(stream);
-    frames
-        .write(request)
-        .await
-        .map_err(|error| Error::Talk { bridge: bridge.clone(), source: error.into() })?;
-    Ok(frames)
+    let mut connection = Connection::open(bridge).await?;
+    connection.say(request).await?;
+    Ok(connection.frames)
 }
 
 /// Sends a request and waits for its one answer.
 pub async fn call(bridge: &BridgeName, request: &Request) -> Result<Reply, Error> {
-    let talk = |source| Error::Talk { bridge: bridge.clone(), source };
-    let mut frames = ask(bridge, request).await?;
-    let hung_up = || io::Error::new(io::ErrorKind::UnexpectedEof, "it hung up without an answer");
-    frames.read().await.map_err(talk)?.ok_or_else(|| talk(hung_up().into()))
+    let mut connection = Connection::open(bridge).await?;
+    connection.say(request).await?;
+    connection.answer().await
 }

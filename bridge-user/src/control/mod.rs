@@ -6,10 +6,12 @@ mod event;
 #[cfg(test)]
 mod laws;
 mod loan;
+mod macs;
 mod message;
 pub mod protocol;
 
 pub use codec::{Frames, frames};
+pub use macs::Macs;
 pub use message::ReadError;
 pub use protocol::{Event, Reply, Request, VERSION};
 

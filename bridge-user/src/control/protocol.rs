@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 pub use super::{
+    Macs,
     event::{Event, PortEvent, StationEvent, VlanEvent},
     loan::Loan,
 };
@@ -93,6 +94,30 @@ pub struct GroupEntry {
     pub permanent: bool,
 }
 
+/// A part of what is to be written at once. Nothing is written, and no answer given, before the last one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FdbPart {
+    /// In the order of the operator's lines: of two about one station, the later counts.
+    pub runs: Vec<FdbRun>,
+    /// Another part follows on this connection.
+    #[serde(default)]
+    pub more: bool,
+}
+
+/// Stations that have all but the address in common; the rest is as of [`Request::FdbAdd`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FdbRun {
+    /// Their addresses.
+    pub macs: Macs,
+    /// Their VLAN.
+    pub vlan: u16,
+    /// The port they are behind.
+    pub ifname: String,
+    /// They age.
+    #[serde(default)]
+    pub sticky: bool,
+}
+
 /// What a client asks for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "kebab-case")]
@@ -163,18 +188,8 @@ pub enum Request {
         #[serde(default)]
         sticky: bool,
     },
-    /// Write many stations, each as [`Request::FdbAdd`] does.
-    FdbLoad {
-        /// Their addresses, as text, a blank between two.
-        macs: String,
-        /// As of [`Request::FdbAdd`], and so are the others.
-        vlan: u16,
-        /// The port they are behind.
-        ifname: String,
-        /// They age.
-        #[serde(default)]
-        sticky: bool,
-    },
+    /// Write many stations, each as [`Request::FdbAdd`] does: all of them, or none.
+    FdbLoad(FdbPart),
     /// Delete a station, learned or static.
     FdbDel {
         /// Its address, as text.

@@ -42,6 +42,8 @@ pub struct Bridge {
     pub(super) said: BTreeMap<PortId, String>,
     /// What frames of each port go past although nobody allowed it, as it was said.
     pub(super) bypasses: BTreeMap<PortId, Vec<String>>,
+    /// While the bridge starts: whose the devices are.
+    pub(super) claimed: Option<checks::Claimed>,
     pub(super) attaching: Attaching,
     pub(super) multicast: Multicast,
     /// BPDUs that were counted at each port that is to be stopped for one.
@@ -57,7 +59,7 @@ impl Bridge {
     pub fn start(settings: Settings, probe: &Probe) -> Result<(Self, Start)> {
         let pins = PinDir::of(&settings.bridge)?;
         let links = Links::open()?;
-        let (uplink, warnings) = checks::devices(&settings, &links, &pins)?;
+        let (uplink, warnings, claimed) = checks::devices(&settings, &links, &pins)?;
         let found = pins.exists();
         let wanted = options(&settings, namespace::cookie()?, Way::of(probe.kernel));
         // Two programs on one device would both forward: a bridge keeps the way that it began with.
@@ -91,6 +93,7 @@ impl Bridge {
             next_expiry: 0,
             said: BTreeMap::new(),
             bypasses: BTreeMap::new(),
+            claimed: Some(claimed),
             attaching: Attaching::default(),
             multicast: Multicast::default(),
             bpdus: BTreeMap::new(),
@@ -101,7 +104,9 @@ impl Bridge {
             bridge.notes.push(kept(way).into());
         }
         let fresh = start == Start::Fresh;
-        match bridge.bring_up(&uplink, fresh) {
+        let outcome = bridge.bring_up(&uplink, fresh);
+        bridge.claimed = None;
+        match outcome {
             Ok(()) => Ok((bridge, start)),
             Err(error) => {
                 // What was forwarding before goes on forwarding.

@@ -50,21 +50,22 @@ fn capable() -> bool {
     bits.is_some_and(|bits| bits & NEEDED == NEEDED)
 }
 
-/// Looks at everything that the settings name, before anything is changed. Gives the uplink, and what the
-/// operator should know.
-pub fn devices(settings: &Settings, links: &Links, pins: &PinDir) -> Result<(Link, Vec<Warning>)> {
+/// Looks at everything that the settings name, before anything is changed. Gives the uplink, what the operator should know, and whose the
+/// devices of this network namespace are.
+pub fn devices(settings: &Settings, links: &Links, pins: &PinDir) -> Result<(Link, Vec<Warning>, Claimed)> {
     home(pins)?;
     let uplink = existing(&settings.uplink, links)?;
     same_uplink(&uplink, links, pins)?;
     networks::check(&settings.attach, links)?;
-    let claimed = claims(&uplink, pins)?;
-    let mut warnings = validate::uplink(&uplink, &claimed)?;
-    bypassed(settings, &uplink, settings.uplink_hook, &claimed, links)?;
+    let claimed = Claimed::read(pins)?;
+    let of_uplink = claimed.of(&uplink);
+    let mut warnings = validate::uplink(&uplink, &of_uplink)?;
+    bypassed(settings, &uplink, settings.uplink_hook, &of_uplink, links)?;
     // That some port takes XDP is all that is not known yet, and no reason to refuse.
     hook::uplink(settings.uplink_hook, settings.prefer, &uplink, driver(&uplink)?.as_deref(), true)?;
     let mut check = |link: &Link, hook| -> Result<()> {
         hook::choose(hook, settings.prefer, link, driver(link)?.as_deref())?;
-        let claims = claims(link, pins)?;
+        let claims = claimed.of(link);
         warnings.extend(validate::port(link, &uplink, &claims)?);
         bypassed(settings, link, hook, &claims, links)
     };
@@ -93,7 +94,7 @@ pub fn devices(settings: &Settings, links: &Links, pins: &PinDir) -> Result<(Lin
         }
     }
     warnings.extend(away);
-    Ok((uplink, warnings))
+    Ok((uplink, warnings, claimed))
 }
 
 /// Refuses a device whose frames would go past rules of others. One that is a port already forwards on.
@@ -115,8 +116,8 @@ fn driver(link: &Link) -> Result<Option<String>> {
 }
 
 /// Looks at one device that is to become a port of a running bridge.
-pub fn port(link: &Link, uplink: &Link, pins: &PinDir) -> Result<Vec<Warning>> {
-    Ok(validate::port(link, uplink, &claims(link, pins)?)?)
+pub fn port(link: &Link, uplink: &Link, claimed: &Claimed) -> Result<Vec<Warning>> {
+    Ok(validate::port(link, uplink, &claimed.of(link))?)
 }
 
 /// A device that must be there.
@@ -165,31 +166,46 @@ pub fn other_uplink(bridge: &BridgeName, name: &str) -> Refusal {
     Refusal::new(format!("bridge {bridge} has another uplink, {name}"), hint)
 }
 
-fn claims(link: &Link, pins: &PinDir) -> Result<Claims> {
-    let here = namespace::cookie()?;
-    let mut claims = Claims::default();
-    for other in PinDir::all()? {
-        let own = other.bridge() == pins.bridge();
-        let Ok(tables) = Tables::open(&other) else { continue };
-        if tables.bridge()?.namespace != here {
-            continue;
-        }
-        let Some(id) = port_of(&tables, link)? else { continue };
-        claims.own |= own;
-        if !own {
-            claims.bridge = Some(other.bridge().to_string());
-        } else if other.is_attached(id, Slot::Xdp) {
-            claims.own_xdp = true;
-        }
-    }
-    Ok(claims)
+/// Which devices are ports of bridges of this network namespace. A start reads it once, and not for each of its ports.
+pub struct Claimed(Vec<Claim>);
+
+struct Claim {
+    ifindex: u32,
+    /// None for our own.
+    bridge: Option<String>,
+    xdp: bool,
 }
 
-fn port_of(tables: &Tables, link: &Link) -> Result<Option<PortId>> {
-    for (id, _) in tables.records()? {
-        if tables.port(id)?.ifindex == link.index {
-            return Ok(Some(id));
+impl Claimed {
+    /// As it is now. `pins` are our own.
+    pub fn read(pins: &PinDir) -> Result<Self> {
+        let here = namespace::cookie()?;
+        let mut claimed = Vec::new();
+        for other in PinDir::all()? {
+            let own = other.bridge() == pins.bridge();
+            let Ok(tables) = Tables::open(&other) else { continue };
+            if tables.bridge()?.namespace != here {
+                continue;
+            }
+            for (id, _) in tables.records()? {
+                claimed.push(Claim {
+                    ifindex: tables.port(id)?.ifindex,
+                    bridge: (!own).then(|| other.bridge().to_string()),
+                    xdp: own && other.is_attached(id, Slot::Xdp),
+                });
+            }
         }
+        Ok(Self(claimed))
     }
-    Ok(None)
+
+    fn of(&self, link: &Link) -> Claims {
+        let mut claims = Claims::default();
+        for claim in self.0.iter().filter(|claim| claim.ifindex == link.index) {
+            match &claim.bridge {
+                Some(bridge) => claims.bridge = Some(bridge.clone()),
+                None => (claims.own, claims.own_xdp) = (true, claims.own_xdp || claim.xdp),
+            }
+        }
+        claims
+    }
 }

@@ -80,11 +80,7 @@ pub(super) fn station_key(mac: &str, vlan: u16) -> Result<FdbKey> {
     let parsed: Mac =
         mac.parse().map_err(|error| Refusal { message: format!("{mac:?} is {error}"), hint: None })?;
     if !parsed.is_station() {
-        return Err(Refusal::new(
-            format!("{mac} is no station's address"),
-            "a station has an individual address: not multicast, broadcast or zero",
-        )
-        .into());
+        return Err(super::load::not_a_station(parsed).into());
     }
     if vlan > 4094 {
         return Err(Refusal::new(format!("there is no VLAN {vlan}"), "VLANs are 1 to 4094").into());

@@ -17,6 +17,7 @@ mod follow;
 mod hands;
 mod hooks;
 mod lend;
+mod load;
 mod lock;
 mod loops;
 mod mdb;

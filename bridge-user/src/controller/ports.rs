@@ -183,7 +183,15 @@ impl Bridge {
         }
         let Some(uplink) = self.members.get(&PortId::UPLINK) else { return Ok(()) };
         let uplink = self.link_of(uplink)?;
-        for warning in checks::port(link, &uplink, &self.hands.pins)? {
+        let now;
+        let claimed = match &self.claimed {
+            Some(claimed) => claimed,
+            None => {
+                now = checks::Claimed::read(&self.hands.pins)?;
+                &now
+            }
+        };
+        for warning in checks::port(link, &uplink, claimed)? {
             let warning = format!("warning: {warning}");
             // A start has said it already.
             if !self.notes.contains(&warning) {

@@ -2,18 +2,27 @@
 
 use bridge_common::record::Origin;
 
-use super::Bridge;
+use super::{Bridge, fdb::station_key};
 use crate::{
     Error, Refusal, Result,
-    control::{Reply, Request},
+    control::{Macs, Reply, Request, protocol::FdbRun},
 };
 
 impl Bridge {
     /// Carries a request out and says how it went. [`Request::Monitor`] is the server's, [`Request::Down`] the
     /// main loop's.
     pub(super) fn answer(&mut self, request: Request) -> Reply {
+        self.reply(|bridge| bridge.carry_out(request))
+    }
+
+    /// The same for [`Request::FdbLoad`], when all of its parts are there.
+    pub(super) fn answer_load(&mut self, runs: &[FdbRun]) -> Reply {
+        self.reply(|bridge| bridge.fdb_load(runs).map(|()| Vec::new()))
+    }
+
+    fn reply(&mut self, act: impl FnOnce(&mut Self) -> Result<Vec<String>>) -> Reply {
         let notes_before = self.notes.len();
-        match self.carry_out(request) {
+        match act(self) {
             Ok(mut notes) => {
                 notes.extend(self.notes.drain(notes_before..));
                 Reply::Done { notes }
@@ -66,10 +75,11 @@ impl Bridge {
                 self.choose_hooks()?;
             }
             Request::Lend(loan) => self.lend(&loan)?,
-            Request::FdbAdd { mac: macs, vlan, ifname, sticky }
-            | Request::FdbLoad { macs, vlan, ifname, sticky } => {
-                self.fdb_add(&macs, vlan, &ifname, sticky)?
+            Request::FdbAdd { mac, vlan, ifname, sticky } => {
+                let macs = Macs(vec![station_key(&mac, vlan)?.mac]);
+                self.fdb_add(FdbRun { macs, vlan, ifname, sticky })?
             }
+            Request::FdbLoad(part) => self.fdb_load(&part.runs)?,
             Request::FdbDel { mac, vlan, ifname } => self.fdb_del(&mac, vlan, ifname.as_deref())?,
             Request::FdbFlush { ifname, vlan } => {
                 let count = self.fdb_flush(ifname.as_deref(), vlan)?;

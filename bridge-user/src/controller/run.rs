@@ -189,6 +189,10 @@ async fn attend(
                 settled("let the time of groups pass", bridge.multicast_tick());
             }
             Some(asked) = requests.recv() => match asked {
+                server::Asked::Load { runs, answer } => {
+                    let reply = bridge.answer_load(&runs);
+                    let _ = answer.send(reply);
+                }
                 server::Asked::CaptureEnded => settled("end a capture", bridge.end_capture()),
                 server::Asked::Request { request: Request::Down, answer } => return Ok(End::Asked(answer)),
                 server::Asked::Request { request, answer } => {

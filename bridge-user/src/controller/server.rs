@@ -5,7 +5,10 @@ use tokio::{
     sync::{broadcast, mpsc, oneshot},
 };
 
-use crate::control::{Event, Frames, Reply, Request, frames};
+use crate::control::{
+    Event, Frames, Reply, Request, frames,
+    protocol::{FdbPart, FdbRun},
+};
 
 /// What a connection has to say to the controller.
 pub enum Asked {
@@ -16,12 +19,21 @@ pub enum Asked {
         /// Where the answer goes.
         answer: oneshot::Sender<Reply>,
     },
+    /// Stations, all parts of them.
+    Load {
+        /// In the order in which they came.
+        runs: Vec<FdbRun>,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Reply>,
+    },
     /// Who captured has hung up.
     CaptureEnded,
 }
 
 /// Connections that are served at once; more wait.
 const CONNECTIONS: usize = 64;
+/// Of one load: as many as the largest table holds.
+const MOST_STATIONS: usize = 1 << 24;
 
 /// Serves the socket until the controller is gone.
 pub async fn serve(listener: UnixListener, asked: mpsc::Sender<Asked>, news: broadcast::Sender<Event>) {
@@ -78,6 +90,16 @@ async fn talk(
         _ => None,
     };
     let (answer, answered) = oneshot::channel();
+    let request = match request {
+        Request::FdbLoad(first) => {
+            if let Some(runs) = collect(&mut frames, first).await? {
+                asked.send(Asked::Load { runs, answer }).await?;
+                frames.write(&answered.await?).await?;
+            }
+            return Ok(());
+        }
+        other => other,
+    };
     asked.send(Asked::Request { request, answer }).await?;
     let reply = answered.await?;
     let done = matches!(reply, Reply::Done { .. });
@@ -89,6 +111,32 @@ async fn talk(
         outcome?;
     }
     Ok(written?)
+}
+
+/// All parts of a load; none if the client hung up before the last one, or was sent away.
+async fn collect(frames: &mut Frames, first: FdbPart) -> Result<Option<Vec<FdbRun>>, Failure> {
+    let FdbPart { mut runs, mut more } = first;
+    let mut count = stations(&runs);
+    while more {
+        let Some(request) = frames.read::<Request>().await? else { return Ok(None) };
+        let Request::FdbLoad(part) = request else {
+            return Err("something else came amidst the parts of a load".into());
+        };
+        more = part.more;
+        count += stations(&part.runs);
+        if count > MOST_STATIONS {
+            let message = format!("these are more than {MOST_STATIONS} stations");
+            let hint = Some("no table can hold as many; write fewer".into());
+            frames.write(&Reply::Refused { message, hint }).await?;
+            return Ok(None);
+        }
+        runs.extend(part.runs);
+    }
+    Ok(Some(runs))
+}
+
+fn stations(runs: &[FdbRun]) -> usize {
+    runs.iter().map(|run| run.macs.0.len()).sum()
 }
 
 /// Waits until who captures hangs up, or until all of its ports are gone.

@@ -14,6 +14,9 @@ const LOOKUP_BATCH: libc::c_long = 24;
 const UPDATE_BATCH: libc::c_long = 26;
 const DELETE_BATCH: libc::c_long = 27;
 
+/// The most elements that one call reads, unless a bucket has more.
+const AT_ONCE: usize = 16_384;
+
 /// The part of `union bpf_attr` that the batch commands read.
 #[repr(C)]
 #[derive(Default)]
@@ -40,7 +43,8 @@ fn bpf(command: libc::c_long, attributes: &mut Attributes) -> io::Result<()> {
 /// Every element of a hash map. The map's key and value must be of the sizes of `K` and `V`.
 pub fn read<K: Pod + Default, V: Pod + Default>(map: BorrowedFd<'_>) -> io::Result<Vec<(K, V)>> {
     let mut all = Vec::new();
-    let mut room = 16_384_usize;
+    // Small tables are read at every turn, and memory for many is more work than their few.
+    let mut room = 512_usize;
     let (mut keys, mut values) = (vec![K::default(); room], vec![V::default(); room]);
     // The kernel's place in the table: a bucket's number.
     let (mut place, mut next) = (0_u32, 0_u32);
@@ -76,6 +80,11 @@ pub fn read<K: Pod + Default, V: Pod + Default>(map: BorrowedFd<'_>) -> io::Resu
         }
         place = next;
         first = false;
+        if room < AT_ONCE {
+            room *= 4;
+            keys.resize(room, K::default());
+            values.resize(room, V::default());
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 //! aya takes whatever is pinned under a map's name: a larger value in the kernel then overruns the reader's
 //! buffer. So shapes are compared before anything is loaded or read.
 
+use std::{borrow::Cow, collections::BTreeMap, sync::OnceLock};
+
 use aya::maps::MapData;
 use aya_obj::Object;
 use bridge_common::maps::{ADDED, EVENTS, FDB, PINNED, SIGHTINGS, SNOOPED};
@@ -10,6 +12,7 @@ use bridge_common::maps::{ADDED, EVENTS, FDB, PINNED, SIGHTINGS, SNOOPED};
 use super::{
     PinDir,
     error::{Error, Result, words},
+    programs::OBJECT,
 };
 
 /// `BPF_F_RDONLY_PROG`, which the kernel sets on every devmap by itself (`dev_map_init_map`).
@@ -39,7 +42,7 @@ pub enum Found {
 /// Compares the pinned maps of a bridge with those of `object`. `fdb_max` is the wanted size of the FDB, or
 /// `None` for any.
 pub fn compare(pins: &PinDir, object: &[u8], fdb_max: Option<u32>) -> Result<Found> {
-    let object = Object::parse(object).map_err(|error| Error::Object { reason: words(&error) })?;
+    let known = shapes(object)?;
     let present = PINNED.iter().filter(|name| pins.map(name).exists()).count();
     if present == 0 {
         return Ok(Found::Nothing);
@@ -48,7 +51,7 @@ pub fn compare(pins: &PinDir, object: &[u8], fdb_max: Option<u32>) -> Result<Fou
         if ADDED.contains(&name) && !pins.map(name).exists() {
             continue;
         }
-        let expected = expected(&object, name)?;
+        let expected = expected(&known, name)?;
         let actual = match shape(pins, name) {
             Ok(shape) => shape,
             Err(reason) => return Ok(Found::Other(format!("map {name}: {reason}"))),
@@ -63,20 +66,39 @@ pub fn compare(pins: &PinDir, object: &[u8], fdb_max: Option<u32>) -> Result<Fou
 
 /// Whether one pinned map has the shape that `object` expects, whatever the others have.
 pub fn is_known(pins: &PinDir, object: &[u8], name: &str) -> Result<bool> {
-    let object = Object::parse(object).map_err(|error| Error::Object { reason: words(&error) })?;
-    let expected = expected(&object, name)?;
+    let expected = expected(&*shapes(object)?, name)?;
     Ok(shape(pins, name).is_ok_and(|actual| expected.fits(&actual, name, None)))
 }
 
-fn expected(object: &Object, name: &str) -> Result<Shape> {
-    let map = object.maps.get(name).ok_or_else(|| Error::Object { reason: format!("no map {name}") })?;
-    Ok(Shape {
+type Shapes = BTreeMap<String, Shape>;
+
+/// The shapes of the maps of `object`. Our own is parsed once: a start looks at every bridge of the machine.
+fn shapes(object: &[u8]) -> Result<Cow<'static, Shapes>> {
+    static OURS: OnceLock<Shapes> = OnceLock::new();
+    if !std::ptr::eq(object, OBJECT) {
+        return parse(object).map(Cow::Owned);
+    }
+    if let Some(shapes) = OURS.get() {
+        return Ok(Cow::Borrowed(shapes));
+    }
+    let shapes = parse(object)?;
+    Ok(Cow::Borrowed(OURS.get_or_init(|| shapes)))
+}
+
+fn parse(object: &[u8]) -> Result<Shapes> {
+    let object = Object::parse(object).map_err(|error| Error::Object { reason: words(&error) })?;
+    let shape = |map: &aya_obj::Map| Shape {
         kind: map.map_type(),
         key: map.key_size(),
         value: map.value_size(),
         entries: map.max_entries(),
         flags: map.map_flags(),
-    })
+    };
+    Ok(object.maps.iter().map(|(name, map)| (name.clone(), shape(map))).collect())
+}
+
+fn expected(known: &Shapes, name: &str) -> Result<Shape> {
+    known.get(name).copied().ok_or_else(|| Error::Object { reason: format!("no map {name}") })
 }
 
 impl Shape {

@@ -28,6 +28,7 @@ mod tables;
 mod test_run;
 #[cfg(feature = "lab")]
 mod verified;
+mod verify;
 mod vlans;
 mod way;
 

@@ -7,13 +7,12 @@ use bridge_common::{
     PortId,
     maps::{NEIGH_USED, NEIGHBOURS},
     neigh::{Neighbour, NeighbourKey},
-    port::MAX_PORTS,
 };
 
 use super::{
     Tables, batch,
     error::{Error, Result},
-    tables::{absent_is_fine, read_error, typed, write_error},
+    tables::{absent_is_fine, typed, write_error},
 };
 
 /// The maps.
@@ -22,6 +21,8 @@ pub(super) struct NeighbourMaps {
     /// The same map again: aya keeps the descriptor of the typed one to itself.
     neighbours_data: MapData,
     used: Array<MapData, u64>,
+    /// As above.
+    used_data: MapData,
 }
 
 impl NeighbourMaps {
@@ -30,6 +31,7 @@ impl NeighbourMaps {
             neighbours: typed(NEIGHBOURS, data(NEIGHBOURS)?)?,
             neighbours_data: data(NEIGHBOURS)?,
             used: typed(NEIGH_USED, data(NEIGH_USED)?)?,
+            used_data: data(NEIGH_USED)?,
         })
     }
 }
@@ -58,12 +60,13 @@ impl Tables {
         for neighbour in self.neighbours()?.values().filter(|neighbour| !neighbour.is_static()) {
             *counts.entry(neighbour.port()).or_default() += 1;
         }
-        let used = &mut self.neighbour_maps.used;
-        for index in 0..MAX_PORTS {
+        let maps = &mut self.neighbour_maps;
+        let used = batch::read::<u32, u64>(maps.used_data.fd().as_fd())
+            .map_err(|error| Error::ReadMap { map: NEIGH_USED, reason: error.to_string() })?;
+        for (index, before) in used {
             let count = counts.get(&PortId(index as u16)).copied().unwrap_or(0);
-            let before = used.get(&index, 0).map_err(|error| read_error(NEIGH_USED, error))?;
             if before != count {
-                used.set(index, count, 0).map_err(|error| write_error(NEIGH_USED, error))?;
+                maps.used.set(index, count, 0).map_err(|error| write_error(NEIGH_USED, error))?;
             }
         }
         Ok(())

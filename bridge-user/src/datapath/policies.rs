@@ -4,9 +4,12 @@
 //! word that says where there is something to ask. They are changed in such an order that no frame meets a question whose
 //! answer is not there yet.
 
-use std::{collections::BTreeMap, collections::BTreeSet, os::fd::AsFd as _};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    os::fd::AsFd as _,
+};
 
-use aya::maps::{Array, HashMap, Map, MapData};
+use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData};
 use bridge_common::{
     Policy, Port, PortFlags, PortId,
     maps::{FORGOTTEN, LEARNED, METERS, POLICIES, SOURCES},
@@ -37,7 +40,7 @@ pub struct Rules {
 /// The maps.
 pub(super) struct PolicyMaps {
     policies: Array<MapData, Policy>,
-    sources: HashMap<MapData, Source, u32>,
+    sources: BpfHashMap<MapData, Source, u32>,
     /// The same map again: aya keeps the descriptor of the typed one to itself.
     sources_data: MapData,
     meters: Array<MapData, Levels>,
@@ -131,25 +134,35 @@ impl Tables {
 
     /// Writes a port's policy, without the addresses, and then its word.
     pub fn set_policy(&mut self, id: PortId, policy: Policy) -> Result<()> {
-        let sources = self.rules(id)?.sources;
-        self.write_policy(id, policy.settled().with_first(&sources))?;
+        let sources = self.sources()?;
+        let own = sources.iter().filter(|source| source.port == id.0);
+        self.write_policy(id, policy.settled().with_first(own))?;
         let port = self.port(id)?;
         self.set_facts(id, port)
     }
 
-    /// Writes stations that are not learned, and counts what they take the place of, and themselves if they age.
-    pub fn set_fixed_stations(&mut self, stations: &[Station]) -> Result<()> {
+    /// Writes stations that are not learned, each once, and counts what they take the place of, and themselves if they age. `before` has what
+    /// is in the table of them; others may be among it.
+    pub fn set_fixed_stations(&mut self, stations: &[Station], before: &[Station]) -> Result<()> {
+        self.set_stations(stations)?;
+        let learned = before.iter().filter(|row| !row.entry.is_static());
+        let learned: HashMap<_, _> = learned.map(|row| (row.key, row.entry.port())).collect();
+        let mut counts = BTreeMap::<PortId, u64>::new();
+        let mut count = |port, change: u64| {
+            let sum = counts.entry(port).or_default();
+            *sum = sum.wrapping_add(change);
+        };
         for station in stations {
-            let before = self.station(&station.key)?.filter(|before| !before.is_static());
-            self.set_station(station)?;
-            if let Some(before) = before {
-                self.count_forgotten(before.port(), 1)?;
+            if !learned.is_empty()
+                && let Some(port) = learned.get(&station.key)
+            {
+                count(*port, 1);
             }
             if !station.entry.is_static() {
-                self.count_forgotten(station.entry.port(), 1_u64.wrapping_neg())?;
+                count(station.entry.port(), 1_u64.wrapping_neg());
             }
         }
-        Ok(())
+        counts.into_iter().try_for_each(|(port, change)| self.count_forgotten(port, change))
     }
 
     /// Allows a port nothing out of the ordinary, in no VLAN, and forgets what it has used: for a new port of an old number, which

@@ -24,6 +24,7 @@ use super::{
     PinDir, Slot, Tables, Way, btf, carry,
     error::{Error, Result, errno, words},
     layout::{self, Found},
+    verify,
 };
 
 /// The programs, compiled by `build.rs`.
@@ -142,25 +143,8 @@ impl Programs {
     }
 
     fn verify_all(&mut self) -> Result<()> {
-        for name in [
-            programs::FLOODING,
-            programs::NEIGHBOURS,
-            programs::PORT,
-            programs::WIRE,
-            programs::HOST,
-            programs::PROBE,
-        ] {
-            let program: &mut SchedClassifier = named(&mut self.ebpf, name)?;
-            program.load().map_err(|error| Error::Verify { program: name, reason: words(&error) })?;
-        }
-        for name in [programs::SPREADING, programs::XDP] {
-            let program: &mut Xdp = named(&mut self.ebpf, name)?;
-            program.load().map_err(|error| Error::Verify { program: name, reason: words(&error) })?;
-        }
-        self.set_flooding()?;
-        let name = programs::XMIT;
-        let program: &mut RawTracePoint = named(&mut self.ebpf, name)?;
-        program.load().map_err(|error| Error::Verify { program: name, reason: words(&error) })
+        verify::all(&mut self.ebpf)?;
+        self.set_flooding()
     }
 
     /// Has the programs of this bridge, whichever are attached, call ours for frames that are for many. Done by [`Self::load`].
@@ -275,12 +259,16 @@ impl Programs {
 }
 
 fn load(options: &Options, pin: &impl Fn(&str) -> std::path::PathBuf) -> Result<Ebpf> {
-    let mut loader = EbpfLoader::new();
+    // Both read the kernel's BTF, which is several megabytes of types.
+    let (mut loader, offsets) = std::thread::scope(|scope| {
+        let offsets = scope.spawn(|| btf::net_offsets(options.namespace));
+        (EbpfLoader::new(), offsets.join())
+    });
+    let offsets = offsets.ok().flatten().unwrap_or(NetOffsets::NONE);
     loader.map_max_entries(maps::FDB, options.fdb_max);
     for name in maps::PINNED {
         loader.map_pin_path(name, pin(name));
     }
-    let offsets = btf::net_offsets(options.namespace).unwrap_or(NetOffsets::NONE);
     loader.override_global(maps::constants::NET_OFFSETS, &offsets, true);
     #[cfg(feature = "lab")]
     let (clock, no_guard) = (options.clock, u64::from(options.no_guard));

@@ -5,7 +5,6 @@ use std::os::fd::AsFd as _;
 use aya::maps::{Array, DevMap, HashMap, Map, MapData, MapError, PerCpuArray};
 use bridge_common::{
     Config, FdbEntry, FdbKey, Port, PortCounters, PortId, maps,
-    port::MAX_PORTS,
     record::{BridgeRecord, PortRecord},
     vlan::ANY_VLAN,
 };
@@ -22,6 +21,9 @@ use super::{
     programs::OBJECT,
     state::Shared,
 };
+
+/// Entries that are written by one call: a millisecond's worth, since what was read of them before counts until the call is over.
+const WRITTEN_AT_ONCE: usize = 4096;
 
 /// A row of the FDB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub struct Tables {
     state: Shared,
     ports: Array<MapData, Port>,
     records: Array<MapData, PortRecord>,
+    /// As above.
+    records_data: MapData,
     bridge: Array<MapData, BridgeRecord>,
     counters: PerCpuArray<MapData, PortCounters>,
     port_of: HashMap<MapData, u32, u32>,
@@ -80,6 +84,7 @@ impl Tables {
             state: Shared::open(&data(maps::STATE)?)?,
             ports: typed(maps::PORTS, data(maps::PORTS)?)?,
             records: typed(maps::RECORDS, data(maps::RECORDS)?)?,
+            records_data: data(maps::RECORDS)?,
             bridge: typed(maps::BRIDGE, data(maps::BRIDGE)?)?,
             counters: typed(maps::COUNTERS, data(maps::COUNTERS)?)?,
             port_of: typed(maps::PORT_OF, data(maps::PORT_OF)?)?,
@@ -158,14 +163,10 @@ impl Tables {
 
     /// Every port with a record, the uplink included and the host not.
     pub fn records(&self) -> Result<Vec<(PortId, PortRecord)>> {
-        let mut found = Vec::new();
-        for id in (1..MAX_PORTS).map(|index| PortId(index as u16)) {
-            let record = self.record(id)?;
-            if !record.name().is_empty() {
-                found.push((id, record));
-            }
-        }
-        Ok(found)
+        let rows = batch::read::<u32, PortRecord>(self.records_data.fd().as_fd())
+            .map_err(|error| Error::ReadMap { map: maps::RECORDS, reason: error.to_string() })?;
+        let ports = rows.into_iter().map(|(index, record)| (PortId(index as u16), record));
+        Ok(ports.filter(|(id, record)| *id != PortId::HOST && !record.name().is_empty()).collect())
     }
 
     /// Tells the programs which port a device is, or that it is none.
@@ -242,23 +243,21 @@ impl Tables {
         }
     }
 
-    /// Writes one entry of the FDB.
-    pub fn set_station(&mut self, station: &Station) -> Result<()> {
-        let outcome = self.fdb.insert(station.key, station.entry, 0);
-        self.state.end_generation();
-        outcome.map_err(|error| write_error(maps::FDB, error))
-    }
-
     /// Writes many entries of the FDB.
     pub fn set_stations(&mut self, stations: &[Station]) -> Result<()> {
-        let keys: Vec<_> = stations.iter().map(|station| station.key).collect();
-        let entries: Vec<_> = stations.iter().map(|station| station.entry).collect();
-        let outcome = batch::write(self.fdb_data.fd().as_fd(), &keys, &entries);
-        self.state.end_generation();
-        outcome.map_err(|(written, error)| Error::WriteMap {
-            map: maps::FDB,
-            reason: format!("{error} (after {written} entries)"),
-        })
+        let mut before = 0;
+        for part in stations.chunks(WRITTEN_AT_ONCE) {
+            let keys: Vec<_> = part.iter().map(|station| station.key).collect();
+            let entries: Vec<_> = part.iter().map(|station| station.entry).collect();
+            let outcome = batch::write(self.fdb_data.fd().as_fd(), &keys, &entries);
+            self.state.end_generation();
+            outcome.map_err(|(written, error)| Error::WriteMap {
+                map: maps::FDB,
+                reason: format!("{error} (after {} entries)", before + written),
+            })?;
+            before += part.len();
+        }
+        Ok(())
     }
 
     /// Deletes entries of the FDB; those that are not there are passed over. What counts against quotas is not touched: see

@@ -42,21 +42,21 @@ fn write(
 }
 
 /// The lines of a batch for a Linux bridge and for xbr, which are the same ones.
-fn lines(port: &str, count: u32) -> String {
+pub fn lines(port: &str, count: u32) -> String {
     (0..count).map(|number| format!("fdb add {} dev {port} master static\n", crowd(number))).collect()
 }
 
-/// Writes static stations behind a port of a Linux bridge, by one `bridge -batch`.
+/// Writes static stations of a Linux bridge, by one `bridge -batch`.
 #[track_caller]
-pub fn fixed_in_bridge(ns: &Namespace, port: &str, count: u32) {
-    feed(ns, "bridge", &["-batch", "-"], &lines(port, count));
+pub fn fixed_in_bridge(ns: &Namespace, lines: &str) {
+    feed(ns, "bridge", &["-batch", "-"], lines);
 }
 
-/// Writes static stations behind a port of xbr, by one `xbr fdb load`.
+/// Writes static stations of xbr, by one `xbr fdb load`.
 #[track_caller]
-pub fn fixed_in_xbr(bridge: &Xbr, port: &str, count: u32) {
+pub fn fixed_in_xbr(bridge: &Xbr, lines: &str) {
     let words = ["fdb", "load", "-", "--bridge", &bridge.name];
-    feed(&bridge.ns, &bridge.program, &words, &lines(port, count));
+    feed(&bridge.ns, &bridge.program, &words, lines);
 }
 
 #[track_caller]

@@ -147,7 +147,7 @@ impl Kernel {
         let gone: Vec<_> = old.keys().filter(|key| !model.stations.contains_key(key)).copied().collect();
         self.tables.remove_stations(&gone).unwrap();
         for (key, entry) in model.stations.iter().filter(|(key, entry)| old.get(key) != Some(entry)) {
-            self.tables.set_station(&Station { key: *key, entry: *entry }).unwrap();
+            self.tables.set_stations(&[Station { key: *key, entry: *entry }]).unwrap();
         }
         for id in ports() {
             let count = model.learned.get(&id).copied().unwrap_or_default();

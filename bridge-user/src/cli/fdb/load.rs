@@ -1,12 +1,12 @@
 //! `xbr fdb load`: many stations from a file, in the lines of `bridge -batch`.
 
 use std::{
-    collections::HashSet,
-    io::{self, Read as _},
+    fs::File,
+    io::{self, BufRead, BufReader},
     path::PathBuf,
 };
 
-use bridge_common::{FdbKey, Mac};
+use bridge_common::Mac;
 use clap::Args;
 
 use super::{Common, Place, words::Words};
@@ -16,12 +16,22 @@ use crate::{
         controller::{block_on, done, explain},
         output, which,
     },
-    control::{Request, client},
-    snapshot,
+    control::{
+        Reply, Request,
+        client::{self, Connection},
+        protocol::{FdbPart, FdbRun},
+    },
+    datapath::BridgeName,
+    link::InterfaceName,
 };
 
-/// Addresses of one request: 18 bytes each, and a message has at most 64 KiB.
-const AT_ONCE: usize = 3000;
+/// Bytes of one part, about: a message has at most 64 KiB.
+const AT_ONCE: usize = 60_000;
+/// What an address takes of it, and the rest of a run.
+const OF_ADDRESS: usize = 12;
+const OF_RUN: usize = 100;
+/// Read at once.
+const BUFFER: usize = 1 << 18;
 
 /// Which stations to write.
 #[derive(Debug, Args)]
@@ -32,98 +42,122 @@ pub struct LoadArgs {
     file: PathBuf,
 }
 
-/// Stations that have all but the address in common, in the order of their lines.
-#[derive(Debug, PartialEq, Eq)]
-struct Group {
-    port: String,
-    vlan: u16,
-    sticky: bool,
-    macs: Vec<Mac>,
+/// Writes them, or none if one of them is wrong. What is read is sent at once, so that the controller reads it meanwhile; it writes nothing
+/// before it has all.
+pub fn run(common: &Common, args: &LoadArgs) -> Result<()> {
+    let (what, input) = open(args)?;
+    let mut parts = Parts::of(input, what);
+    let first = parts.next()?;
+    let bridge = which::bridge(common.bridge.as_ref())?;
+    if let Some(first) = first {
+        let reply = block_on(send(bridge.name(), first, &mut parts))?;
+        done(reply).map_err(nothing_written)?;
+    }
+    output::print(&format!("{} stations written\n", parts.count))
 }
 
-/// Writes them, or none if one of them is wrong.
-pub fn run(common: &Common, args: &LoadArgs) -> Result<()> {
-    let groups = parse(&read(args)?)?;
-    let bridge = which::bridge(common.bridge.as_ref())?;
-    let ports: std::collections::BTreeSet<String> = snapshot::names(&bridge.tables)?.into_values().collect();
-    if let Some(group) = groups.iter().find(|group| !ports.contains(&group.port)) {
-        let known = ports.into_iter().collect::<Vec<_>>().join(", ");
-        let message = format!("the bridge has no port {}", group.port);
-        return Err(Refusal::new(message, format!("it has {known}; nothing was written")).into());
-    }
-    // The controller refuses it too, when it has written what went before.
-    let own = bridge.tables.config()?.uplink.mac();
-    if groups.iter().any(|group| group.macs.contains(&own)) {
-        let message = format!("{own} is the uplink's own address, which is permanent");
-        return Err(Refusal::new(message, "take it out of the file; nothing was written").into());
-    }
-    check_room(&groups, bridge.tables.fdb_max(), || {
-        Ok(bridge.tables.entries()?.into_iter().map(|station| station.key).collect())
-    })?;
-    let mut count = 0;
-    for group in &groups {
-        for macs in group.macs.chunks(AT_ONCE) {
-            let reply =
-                block_on(async { client::call(bridge.name(), &group.request(macs)).await.map_err(explain) });
-            reply.and_then(done).map_err(|error| written(error, count))?;
-            count += macs.len();
+async fn send(bridge: &BridgeName, first: FdbPart, parts: &mut Parts) -> Result<Reply> {
+    let mut connection = Connection::open(bridge).await.map_err(explain)?;
+    let mut part = first;
+    loop {
+        let next = parts.next()?;
+        part.more = next.is_some();
+        if let Err(error) = connection.say(&Request::FdbLoad(part)).await {
+            // It may have said why it listens no more.
+            return connection.answer().await.map_err(|_: client::Error| explain(error));
+        }
+        match next {
+            Some(next) => part = next,
+            None => return connection.answer().await.map_err(explain),
         }
     }
-    output::print(&format!("{count} stations written\n"))
 }
 
-fn read(args: &LoadArgs) -> Result<String> {
+fn open(args: &LoadArgs) -> Result<(String, Box<dyn BufRead>)> {
     if args.file.as_os_str() == "-" {
-        let mut text = String::new();
-        io::stdin().lock().read_to_string(&mut text).map_err(Error::io("read standard input"))?;
-        return Ok(text);
+        let input = BufReader::with_capacity(BUFFER, io::stdin());
+        return Ok(("read standard input".into(), Box::new(input)));
     }
     let what = format!("read {}", args.file.display());
-    std::fs::read_to_string(&args.file).map_err(|error| {
-        Refusal::new(
-            format!("cannot {what}: {}", crate::error::words(&error)),
-            "name a file, or - for standard input",
-        )
-        .into()
-    })
-}
-
-impl Group {
-    fn request(&self, macs: &[Mac]) -> Request {
-        let texts: Vec<_> = macs.iter().map(Mac::to_string).collect();
-        Request::FdbLoad {
-            macs: texts.join(" "),
-            vlan: self.vlan,
-            ifname: self.port.clone(),
-            sticky: self.sticky,
-        }
+    match File::open(&args.file) {
+        Ok(file) => Ok((what, Box::new(BufReader::with_capacity(BUFFER, file)))),
+        Err(error) => Err(unreadable(&what, &error).into()),
     }
 }
 
-/// Reads all lines before anything is written.
-fn parse(text: &str) -> Result<Vec<Group>, Refusal> {
-    let mut groups: Vec<Group> = Vec::new();
-    // What was behind the address in the line before: mostly the same in a million lines.
-    let mut last = None;
-    for (line, number) in text.lines().zip(1..) {
-        let line = line.split('#').next().unwrap_or_default().trim();
-        if line.is_empty() {
-            continue;
+fn unreadable(what: &str, error: &io::Error) -> Refusal {
+    let message = format!("cannot {what}: {}", crate::error::words(error));
+    Refusal::new(message, "name a file, or - for standard input")
+}
+
+fn nothing_written(error: Error) -> Error {
+    match error {
+        Error::Refused(Refusal { message, hint }) => {
+            let hint = hint
+                .map_or_else(|| "nothing was written".into(), |hint| format!("{hint}; nothing was written"));
+            Refusal::new(message, hint).into()
         }
-        let wrong = |refusal: Refusal| Refusal {
-            message: format!("line {number}: {}", refusal.message),
-            hint: refusal.hint,
-        };
-        let (mac, rest) = station(line).map_err(wrong)?;
-        if last != Some(rest) {
-            groups.push(group(rest).map_err(wrong)?);
-            last = Some(rest);
-        }
-        if let Some(group) = groups.last_mut() {
-            group.macs.push(mac);
-        }
+        other => other,
     }
-    Ok(groups)
+}
+
+/// The lines of a file, as messages.
+struct Parts {
+    input: Box<dyn BufRead>,
+    /// What is done with it, for errors.
+    what: String,
+    /// Stations so far.
+    count: usize,
+    /// Lines so far.
+    lines: usize,
+    /// What was behind the address in the line before, mostly the same in a million lines, and what that says.
+    last: Option<(String, FdbRun)>,
+}
+
+impl Parts {
+    fn of(input: Box<dyn BufRead>, what: String) -> Self {
+        Self { input, what, count: 0, lines: 0, last: None }
+    }
+
+    /// The next part; none at the end.
+    fn next(&mut self) -> Result<Option<FdbPart>> {
+        let mut runs: Vec<FdbRun> = Vec::new();
+        let (mut size, mut line) = (0, String::new());
+        while size < AT_ONCE {
+            line.clear();
+            let length = self.input.read_line(&mut line).map_err(|error| unreadable(&self.what, &error))?;
+            if length == 0 {
+                break;
+            }
+            self.lines += 1;
+            let number = self.lines;
+            let wrong = |refusal: Refusal| Refusal {
+                message: format!("line {number}: {}", refusal.message),
+                hint: refusal.hint,
+            };
+            let text = line.split_once('#').map_or(line.as_str(), |(text, _)| text).trim();
+            if text.is_empty() {
+                continue;
+            }
+            let (mac, rest) = station(text).map_err(wrong)?;
+            let is_new = self.last.as_ref().is_none_or(|(last, _)| last != rest);
+            if is_new {
+                self.last = Some((rest.into(), empty_run(rest).map_err(wrong)?));
+            }
+            if let Some((_, empty)) = &self.last
+                && (is_new || runs.is_empty())
+            {
+                runs.push(empty.clone());
+                size += OF_RUN;
+            }
+            if let Some(run) = runs.last_mut() {
+                run.macs.0.push(mac);
+            }
+            self.count += 1;
+            size += OF_ADDRESS;
+        }
+        Ok((!runs.is_empty()).then_some(FdbPart { runs, more: false }))
+    }
 }
 
 /// The address of a line, and what is behind it.
@@ -145,74 +179,60 @@ fn station(line: &str) -> Result<(Mac, &str), Refusal> {
         let message = format!("{mac} is no address of one station");
         return Err(Refusal::new(message, "an entry is for a unicast address that is not zero"));
     }
-    Ok((parsed, rest.trim()))
+    Ok((parsed, rest.trim_start()))
 }
 
-fn group(rest: &str) -> Result<Group, Refusal> {
+fn empty_run(rest: &str) -> Result<FdbRun, Refusal> {
     let words: Vec<_> = rest.split_whitespace().map(String::from).collect();
     let words = Words::parse(Place::default(), &words, &["static", "sticky"])?;
     let no_port = || Refusal::new("a static entry needs a port", "write dev PORT behind the address");
-    Ok(Group {
-        port: words.port.ok_or_else(no_port)?,
+    let ifname = words.port.ok_or_else(no_port)?;
+    // A name of any length would not fit into a message.
+    ifname.parse::<InterfaceName>().map_err(|error| Refusal::new(error.to_string(), error.hint()))?;
+    Ok(FdbRun {
+        macs: Default::default(),
         vlan: words.vlan.unwrap_or(0),
+        ifname,
         sticky: words.is_sticky && !words.is_static,
-        macs: Vec::new(),
     })
-}
-
-/// Refuses what would not fit. Where VLANs are filtered a station has several entries, and the controller looks.
-fn check_room(groups: &[Group], max: u32, entries: impl FnOnce() -> Result<HashSet<FdbKey>>) -> Result<()> {
-    let max = max as usize;
-    let known = entries()?;
-    let more: usize = groups.iter().map(|group| group.macs.len()).sum();
-    if known.len() + more <= max {
-        return Ok(());
-    }
-    let keys =
-        groups.iter().flat_map(|group| group.macs.iter().map(|mac| FdbKey { vlan: group.vlan, mac: *mac }));
-    let all: HashSet<_> = keys.chain(known).collect();
-    if all.len() <= max {
-        return Ok(());
-    }
-    let message = format!("the table can hold {max} stations, and with these it would have {}", all.len());
-    let hint = "flush some with xbr fdb flush, or start anew with a larger --fdb-max; nothing was written";
-    Err(Refusal::new(message, hint).into())
-}
-
-/// What went before stays.
-fn written(error: Error, count: usize) -> Error {
-    match error {
-        Error::Refused(Refusal { message, hint }) if count > 0 => Error::Controller(format!(
-            "{message}; {count} stations were written before{}",
-            match hint {
-                Some(hint) => format!(" ({hint})"),
-                None => String::new(),
-            }
-        )),
-        other => other,
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::{Macs, protocol::MAX_MESSAGE};
+
+    fn parse(text: &str) -> Result<Vec<FdbPart>> {
+        let mut parts = Parts::of(Box::new(io::Cursor::new(text.to_string())), "read".into());
+        std::iter::from_fn(|| parts.next().transpose()).collect()
+    }
+
+    fn mac(last: u8) -> Mac {
+        Mac([0x52, 0x54, 0, 0, 0, last])
+    }
 
     #[test]
     fn lines_of_bridge_and_of_xbr() {
         let text = "# who is where\n\nfdb add 52:54:00:00:00:01 dev vm1 master static\n  52:54:00:00:00:02 dev vm1 master static # two\n\
                     52:54:00:00:00:03 dev vm2 vlan 10 sticky\n";
-        let mac = |last| Mac([0x52, 0x54, 0, 0, 0, last]);
-        let expected = [
-            Group { port: "vm1".into(), vlan: 0, sticky: false, macs: vec![mac(1), mac(2)] },
-            Group { port: "vm2".into(), vlan: 10, sticky: true, macs: vec![mac(3)] },
-        ];
-        assert_eq!(parse(text).unwrap(), expected);
+        let run = |ifname: &str, vlan, sticky, macs| FdbRun {
+            macs: Macs(macs),
+            vlan,
+            ifname: ifname.into(),
+            sticky,
+        };
+        let runs = vec![run("vm1", 0, false, vec![mac(1), mac(2)]), run("vm2", 10, true, vec![mac(3)])];
+        assert_eq!(parse(text).unwrap(), [FdbPart { runs, more: false }]);
         assert_eq!(parse("").unwrap(), []);
+        assert_eq!(parse("# nobody\n").unwrap(), []);
     }
 
     #[test]
     fn a_bad_line_is_named() {
-        let why = |text: &str| parse(text).unwrap_err().message;
+        let why = |text: &str| match parse(text).unwrap_err() {
+            Error::Refused(refusal) => refusal.message,
+            other => panic!("{other}"),
+        };
         let good = "52:54:00:00:00:01 dev vm1\n";
         let second = why(&format!("{good}52:54:00:00:00 dev vm1"));
         assert!(second.starts_with("line 2: \"52:54:00:00:00\" is not a MAC address"), "{second}");
@@ -226,26 +246,32 @@ mod tests {
         );
         assert_eq!(why("52:54:00:00:00:01"), "line 1: a static entry needs a port");
         assert_eq!(why("52:54:00:00:00:01 dev vm1 self"), "line 1: the word self is not known here");
+        let long = why("52:54:00:00:00:01 dev a-name-of-sixteen");
+        assert!(long.starts_with("line 1: the interface name"), "{long}");
+        assert!(why(&good.repeat(20_000).replacen("vm1", "vm1 vlan x", 20_000)).starts_with("line 1: "));
     }
 
     #[test]
-    fn what_does_not_fit_is_refused_and_what_is_there_counts_once() {
-        let groups = parse("52:54:00:00:00:01 dev vm1\n52:54:00:00:00:02 dev vm1\n").unwrap();
-        let key = |last| FdbKey { vlan: 0, mac: Mac([0x52, 0x54, 0, 0, 0, last]) };
-        let check = |max, known: &[FdbKey]| check_room(&groups, max, || Ok(known.iter().copied().collect()));
-        assert!(check(2, &[]).is_ok() && check(2, &[key(1)]).is_ok());
-        assert!(check(2, &[key(3)]).is_err() && check(1, &[]).is_err());
-    }
-
-    #[test]
-    fn a_request_fits_into_a_message() {
-        let group = Group {
-            port: "a-long-name-abc".into(),
-            vlan: 4094,
-            sticky: true,
-            macs: vec![Mac::BROADCAST; AT_ONCE],
-        };
-        let text = serde_json::to_string(&group.request(&group.macs)).unwrap();
-        assert!(text.len() + 100 < crate::control::protocol::MAX_MESSAGE, "{}", text.len());
+    fn no_line_is_lost_between_parts_and_each_fits_into_a_message() {
+        let ports = ["vm1", "a-name-of-15-by"];
+        for turns in [1, 2] {
+            let line = |number: usize| {
+                format!(
+                    "{} dev {}\n",
+                    Mac([2, 0, 0, 0, (number >> 8) as u8, number as u8]),
+                    ports[number % turns]
+                )
+            };
+            let parts = parse(&(0..20_000).map(line).collect::<String>()).unwrap();
+            assert!(parts.len() > 1);
+            for part in &parts {
+                let length = serde_json::to_string(&Request::FdbLoad(part.clone())).unwrap().len();
+                assert!(length + 100 < MAX_MESSAGE, "{length} bytes");
+            }
+            let macs: Vec<_> =
+                parts.into_iter().flat_map(|part| part.runs).flat_map(|run| run.macs.0).collect();
+            assert!((0..20_000).all(|number| macs[number].0[4..] == [(number >> 8) as u8, number as u8]));
+            assert_eq!(macs.len(), 20_000);
+        }
     }
 }

@@ -10,7 +10,7 @@ use bridge_common::Mac;
 use clap::{Args, Subcommand, ValueEnum};
 
 use self::{
-    rows::{Filter, rows, text},
+    rows::{Filter, json, rows, text},
     words::Words,
 };
 use super::{Common, controller, output, which};
@@ -153,8 +153,8 @@ fn show(common: &Common, args: ShowArgs) -> Result<()> {
         mac: args.mac,
         state: args.state.or(words.is_static.then_some(State::Static)),
     };
-    let rows = rows(&tables.stations()?, &tables.config()?, &names, clock::monotonic(), &filter);
-    output::print(&if common.json { output::json(&rows)? } else { text(&rows) })
+    let rows = rows(tables.stations()?, &tables.config()?, &names, clock::monotonic(), &filter);
+    output::stream(|out| if common.json { json(&rows, out) } else { text(&rows, out) })
 }
 
 #[cfg(test)]

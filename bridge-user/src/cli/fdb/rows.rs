@@ -1,9 +1,14 @@
 //! The FDB as rows, text and JSON.
 
-use std::collections::BTreeMap;
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    fmt,
+    io::{self, Write},
+};
 
 use bridge_common::{Config, FdbFlags, Mac, PortId};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::State;
 use crate::{datapath::Station, snapshot::HOST};
@@ -23,99 +28,111 @@ pub struct Filter {
 
 /// A station, as `xbr fdb show -j` has it: the keys of `bridge -j fdb`.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct Row {
-    mac: String,
-    ifname: String,
+pub struct Row<'a> {
+    #[serde(serialize_with = "as_text")]
+    mac: Mac,
+    ifname: Cow<'a, str>,
     /// Absent where untagged.
     #[serde(skip_serializing_if = "Option::is_none")]
     vlan: Option<u16>,
     /// Seconds since it was last heard; up to one second stale, since that is how often it is written.
     used: u64,
     /// `sticky`, or nothing.
-    flags: Vec<&'static str>,
+    flags: &'static [&'static str],
     /// Empty for a learned station, else `static` or `permanent`.
     state: &'static str,
 }
 
+fn as_text<S: Serializer>(mac: &Mac, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(mac)
+}
+
 /// The rows that pass the filter: the uplink's own address, then the stations by address and VLAN. `now` is
 /// in nanoseconds of the FDB's clock; expired stations are no rows.
-pub fn rows(
-    stations: &[Station],
+pub fn rows<'a>(
+    mut stations: Vec<Station>,
     config: &Config,
-    names: &BTreeMap<PortId, String>,
+    names: &'a BTreeMap<PortId, String>,
     now: u64,
     filter: &Filter,
-) -> Vec<Row> {
+) -> Vec<Row<'a>> {
     let own = Row {
-        mac: config.uplink.mac().to_string(),
+        mac: config.uplink.mac(),
         ifname: HOST.into(),
         vlan: None,
         used: 0,
-        flags: Vec::new(),
+        flags: &[],
         state: "permanent",
     };
-    let own = (config.uplink.mac(), State::Permanent, own);
-    let mut live: Vec<_> =
-        stations.iter().filter(|station| !station.entry.is_expired(now, config.ageing)).collect();
-    live.sort_by_key(|station| (station.key.mac, station.key.vlan));
-    let stations = live.into_iter().map(|station| row(station, names, now));
-    std::iter::once(own)
+    stations.retain(|station| !station.entry.is_expired(now, config.ageing));
+    stations
+        .sort_unstable_by_key(|station| (station.key.mac.address().word().swap_bytes(), station.key.vlan));
+    std::iter::once((State::Permanent, own))
         // Until the controller has written it, there is none.
-        .filter(|(mac, ..)| *mac != Mac::ZERO)
-        .chain(stations)
-        .filter(|(mac, state, row)| passes(filter, *mac, *state, row))
-        .map(|(.., row)| row)
+        .filter(|(_, row)| row.mac != Mac::ZERO)
+        .chain(stations.iter().map(|station| row(station, names, now)))
+        .filter(|(state, row)| passes(filter, *state, row))
+        .map(|(_, row)| row)
         .collect()
 }
 
-fn row(station: &Station, names: &BTreeMap<PortId, String>, now: u64) -> (Mac, State, Row) {
+fn row<'a>(station: &Station, names: &'a BTreeMap<PortId, String>, now: u64) -> (State, Row<'a>) {
     let Station { key, entry } = station;
     let state = if entry.is_static() { State::Static } else { State::Learned };
     let row = Row {
-        mac: key.mac.to_string(),
+        mac: key.mac,
         // A port that has just gone has no name any more.
-        ifname: names.get(&entry.port()).cloned().unwrap_or_else(|| format!("#{}", entry.port().0)),
+        ifname: match names.get(&entry.port()) {
+            Some(name) => name.into(),
+            None => format!("#{}", entry.port().0).into(),
+        },
         vlan: (key.vlan != 0).then_some(key.vlan),
         used: now.saturating_sub(entry.last_seen) / 1_000_000_000,
-        flags: entry.flags().has(FdbFlags::STICKY).then_some("sticky").into_iter().collect(),
+        flags: if entry.flags().has(FdbFlags::STICKY) { &["sticky"] } else { &[] },
         state: if entry.is_static() { "static" } else { "" },
     };
-    (key.mac, state, row)
+    (state, row)
 }
 
-fn passes(filter: &Filter, mac: Mac, state: State, row: &Row) -> bool {
+fn passes(filter: &Filter, state: State, row: &Row<'_>) -> bool {
     filter.port.as_ref().is_none_or(|port| *port == row.ifname)
         && filter.vlan.is_none_or(|vlan| vlan == row.vlan.unwrap_or(0))
-        && filter.mac.is_none_or(|wanted| wanted == mac)
+        && filter.mac.is_none_or(|wanted| wanted == row.mac)
         && filter.state.is_none_or(|wanted| wanted == state)
 }
 
-/// One line for each row, in the words of `bridge -s fdb`.
-pub fn text(rows: &[Row]) -> String {
-    let mut text = String::new();
-    for row in rows {
-        text += &format!("{} dev {}", row.mac, row.ifname);
-        if let Some(vlan) = row.vlan {
-            text += &format!(" vlan {vlan}");
+/// A line, in the words of `bridge -s fdb`.
+impl fmt::Display for Row<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} dev {}", self.mac, self.ifname)?;
+        if let Some(vlan) = self.vlan {
+            write!(f, " vlan {vlan}")?;
         }
-        if row.state != "permanent" {
-            text += &format!(" used {}s", row.used);
+        if self.state != "permanent" {
+            write!(f, " used {}s", self.used)?;
         }
-        if !row.state.is_empty() {
-            text += &format!(" {}", row.state);
+        for word in [self.state].iter().filter(|word| !word.is_empty()).chain(self.flags) {
+            write!(f, " {word}")?;
         }
-        for flag in &row.flags {
-            text += &format!(" {flag}");
-        }
-        text.push('\n');
+        Ok(())
     }
-    text
+}
+
+/// Writes all rows, a line each.
+pub fn text(rows: &[Row<'_>], out: &mut impl Write) -> io::Result<()> {
+    rows.iter().try_for_each(|row| writeln!(out, "{row}"))
+}
+
+/// Writes all rows as one line of JSON.
+pub fn json(rows: &[Row<'_>], out: &mut impl Write) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, rows)?;
+    out.write_all(b"\n")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{cli::output::json, snapshot::tests::sample};
+    use crate::snapshot::tests::sample;
     use bridge_common::{FdbEntry, FdbKey};
 
     const SECOND: u64 = 1_000_000_000;
@@ -128,7 +145,13 @@ mod tests {
         }
     }
 
-    fn show(filter: &Filter) -> Vec<Row> {
+    fn written(write: impl FnOnce(&[Row<'_>], &mut Vec<u8>) -> io::Result<()>, filter: &Filter) -> String {
+        let mut out = Vec::new();
+        show(filter, |rows| write(rows, &mut out).unwrap());
+        String::from_utf8(out).unwrap()
+    }
+
+    fn show<T>(filter: &Filter, see: impl FnOnce(&[Row<'_>]) -> T) -> T {
         let learned = FdbFlags::default();
         let stations = [
             station(0x1b, 10, 2, FdbFlags::STATIC, 3),
@@ -141,12 +164,12 @@ mod tests {
         ];
         let sample = sample();
         let names = sample.ports.into_iter().map(|row| (row.id, row.name)).collect();
-        rows(&stations, &sample.config, &names, NOW, filter)
+        see(&rows(stations.to_vec(), &sample.config, &names, NOW, filter))
     }
 
     #[test]
     fn text_has_the_words_of_bridge_fdb() {
-        insta::assert_snapshot!(text(&show(&Filter::default())), @r"
+        insta::assert_snapshot!(written(text, &Filter::default()), @r"
         52:54:00:12:34:56 dev host permanent
         52:54:00:75:dd:1a dev vm1 used 299s
         52:54:00:75:dd:1b dev host used 0s
@@ -160,14 +183,14 @@ mod tests {
     #[test]
     fn json_has_the_keys_of_bridge_fdb() {
         let filter = Filter { vlan: Some(10), ..Filter::default() };
-        insta::assert_snapshot!(json(&show(&filter)).unwrap(), @r#"[{"mac":"52:54:00:75:dd:1b","ifname":"vm1","vlan":10,"used":3,"flags":[],"state":"static"}]"#);
+        insta::assert_snapshot!(written(json, &filter), @r#"[{"mac":"52:54:00:75:dd:1b","ifname":"vm1","vlan":10,"used":3,"flags":[],"state":"static"}]"#);
         let filter = Filter { port: Some("host".into()), ..Filter::default() };
-        insta::assert_snapshot!(json(&show(&filter)).unwrap(), @r#"[{"mac":"52:54:00:12:34:56","ifname":"host","used":0,"flags":[],"state":"permanent"},{"mac":"52:54:00:75:dd:1b","ifname":"host","used":0,"flags":[],"state":""}]"#);
+        insta::assert_snapshot!(written(json, &filter), @r#"[{"mac":"52:54:00:12:34:56","ifname":"host","used":0,"flags":[],"state":"permanent"},{"mac":"52:54:00:75:dd:1b","ifname":"host","used":0,"flags":[],"state":""}]"#);
     }
 
     #[test]
     fn filters_add_up() {
-        let count = |filter: Filter| show(&filter).len();
+        let count = |filter: Filter| show(&filter, |rows| rows.len());
         assert_eq!(count(Filter { state: Some(State::Static), ..Filter::default() }), 2);
         assert_eq!(count(Filter { state: Some(State::Permanent), ..Filter::default() }), 1);
         assert_eq!(count(Filter { vlan: Some(0), state: Some(State::Learned), ..Filter::default() }), 3);

@@ -7,7 +7,7 @@ use crate::{
     Xbr,
     bench::{
         Better, Options, Row,
-        stations::{fixed_in_bridge, fixed_in_xbr},
+        stations::{fixed_in_bridge, fixed_in_xbr, lines},
         subject::{Running, Subject},
         turns::{row, turns},
     },
@@ -29,18 +29,19 @@ fn million(options: &Options, work: &str) -> Vec<Row> {
     let mut shown = row("show/1m", "s (less is better)", Better::Lower, ["xbr"]);
     let subjects = options.chosen(SUBJECTS);
     let loaded = row(work, "s (less is better)", Better::Lower, subjects.iter().map(Subject::name));
+    let text = lines("vm2", MILLION);
     let loaded = turns(options, loaded, |at| {
         let running = subjects[at].start(&options.xbr, &segment);
         let start = Instant::now();
         let loaded = match &running {
             Running::Xbr(bridge) => {
-                fixed_in_xbr(bridge, "vm2", MILLION);
+                fixed_in_xbr(bridge, &text);
                 let loaded = start.elapsed();
                 shown.figures[0].1.push(show(bridge).as_secs_f64());
                 loaded
             }
             _ => {
-                fixed_in_bridge(host, "vm2", MILLION);
+                fixed_in_bridge(host, &text);
                 start.elapsed()
             }
         };

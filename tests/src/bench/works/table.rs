@@ -12,7 +12,7 @@ use crate::{
         Options, Row,
         load::{send_random, sink_at},
         programs::Place,
-        stations::{crowd, fixed_in_bridge, fixed_in_xbr},
+        stations::{crowd, fixed_in_bridge, fixed_in_xbr, lines},
         subject::{Ledger, Running, Subject},
         turns::turns,
         wire::{came, settled},
@@ -49,8 +49,8 @@ impl Room {
         let segment = quiet(2);
         let running = subject.start(program, &segment);
         match &running {
-            Running::Bridge(_) => fixed_in_bridge(&segment.host().ns, "vm2", MILLION),
-            Running::Xbr(bridge) => fixed_in_xbr(bridge, "vm2", MILLION),
+            Running::Bridge(_) => fixed_in_bridge(&segment.host().ns, &lines("vm2", MILLION)),
+            Running::Xbr(bridge) => fixed_in_xbr(bridge, &lines("vm2", MILLION)),
             Running::Bare(_) | Running::Ovs(_) => {}
         }
         let sink = sink_at(segment.guest(2));
