@@ -108,7 +108,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// Reads everything, the FDB included.
     pub fn read(bridge: &BridgeName, tables: &Tables, links: &Links) -> Result<Self> {
-        let config = tables.config()?;
+        let config = tables.config();
         Ok(Self {
             bridge: bridge.clone(),
             config,

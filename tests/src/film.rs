@@ -43,7 +43,7 @@ impl Xbr {
     pub fn captures(&self) -> bool {
         let pins = bridge_user::datapath::PinDir::of(&self.name.parse().expect("a name")).expect("bpffs");
         let switch = bridge_user::datapath::CaptureSwitch::open(&pins).expect("the maps are pinned");
-        switch.get().expect("the map is readable").wanted.0 != 0
+        switch.get().wanted.0 != 0
     }
 
     /// Begins to capture with these words, ports first, and returns when it is on.

@@ -97,7 +97,7 @@ impl Loaded {
     /// VLANs, and all guards of ports.
     #[track_caller]
     pub fn guard_all(&mut self) {
-        let mut config = self.tables.config().expect("a table");
+        let mut config = self.tables.config();
         config.flags = config.flags.with(ConfigFlags::VLAN_FILTERING, true);
         self.tables.set_config(config).expect("a table");
         let mut maps = Bench::open(&self.pins).expect("maps");

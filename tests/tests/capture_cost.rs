@@ -41,7 +41,7 @@ fn while_there_is_one() {
         let bench = Loaded::new(&AS_USED);
         let mut switch = CaptureSwitch::open(bench.pins()).unwrap();
         let mut figures = |what: &str, lengths: &[usize], capture: &Capture| {
-            switch.set(capture).unwrap();
+            switch.set(capture);
             let lost = switch.unseen().unwrap();
             for length in lengths {
                 let [xdp, tc] = [programs::XDP, programs::PORT]

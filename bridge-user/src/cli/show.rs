@@ -37,7 +37,7 @@ pub fn run(common: &Common) -> Result<()> {
 
 fn read(bridge: &which::Bridge) -> Result<Row> {
     let names = bridge.tables.records()?.into_iter().map(|(id, record)| (id, record.name().to_string()));
-    let config = bridge.tables.config()?;
+    let config = bridge.tables.config();
     Ok(row(bridge.name().as_str(), &config, names.collect(), bridge.tables.fdb_max()))
 }
 

@@ -153,7 +153,7 @@ impl Bridge {
     }
 
     pub(super) fn configure(&mut self, uplink_mac: Mac) -> Result<()> {
-        let mut config = self.hands.tables.config()?;
+        let mut config = self.hands.tables.config();
         config.ageing = u64::from(self.settings.ageing_time) * 1_000_000_000;
         config.uplink = uplink_mac.address();
         if let Some(on) = self.settings.loop_detect {

@@ -19,7 +19,7 @@ impl Bridge {
         let ports = options.ports.iter().map(|name| self.captured_port(name));
         let ports = ports.collect::<Result<Vec<_>, Refusal>>()?;
         let capture = plan(options, &ports)?;
-        CaptureSwitch::open(&self.hands.pins)?.set(&capture)?;
+        CaptureSwitch::open(&self.hands.pins)?.set(&capture);
         self.capturing = true;
         tracing::info!(ports = ?options.ports, "capturing");
         Ok(())
@@ -28,7 +28,8 @@ impl Bridge {
     /// Turns it off.
     pub(super) fn end_capture(&mut self) -> Result<()> {
         self.capturing = false;
-        Ok(CaptureSwitch::open(&self.hands.pins)?.off()?)
+        CaptureSwitch::open(&self.hands.pins)?.off();
+        Ok(())
     }
 
     /// A port's number is free now, and must not be captured under the name of the next one that has it.
@@ -37,9 +38,10 @@ impl Bridge {
             return Ok(());
         }
         let mut switch = CaptureSwitch::open(&self.hands.pins)?;
-        let mut capture = switch.get()?;
+        let mut capture = switch.get();
         capture.set(id, false);
-        Ok(switch.set(&capture)?)
+        switch.set(&capture);
+        Ok(())
     }
 
     fn captured_port(&self, name: &str) -> Result<PortId, Refusal> {

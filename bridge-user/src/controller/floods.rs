@@ -37,7 +37,7 @@ impl Bridge {
         let Some(link) = self.hands.links.by_index(index)? else { return Ok(()) };
         let others = self.hands.links.unicast_addresses(index)?;
         let alone = link.promiscuity <= ours && others.iter().all(|mac| Some(*mac) == link.mac);
-        let mut config = self.hands.tables.config()?;
+        let mut config = self.hands.tables.config();
         let flags = config.flags.with(ConfigFlags::HOST_ALONE, alone);
         if flags != config.flags {
             tracing::info!(alone, "the host, and what may be behind it");

@@ -121,7 +121,7 @@ impl Bridge {
 
     fn uplink_changed(&mut self, link: &Link) -> Result<()> {
         if let Some(mac) = link.mac
-            && self.hands.tables.config()?.uplink.mac() != mac
+            && self.hands.tables.config().uplink.mac() != mac
         {
             self.configure(mac)?;
             self.tell_port(Event::PortChanged, PortId::UPLINK, format!("MAC address {mac}"));

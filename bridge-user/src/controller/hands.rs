@@ -185,7 +185,7 @@ impl Hands {
 
     /// The programs look at port numbers up to the highest that was ever in use.
     fn widen(&mut self, id: PortId) -> Result<()> {
-        let mut config = self.tables.config()?;
+        let mut config = self.tables.config();
         if config.ports_end <= id.0 {
             config.ports_end = id.0 + 1;
             self.tables.set_config(config)?;

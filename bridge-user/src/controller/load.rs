@@ -50,7 +50,7 @@ impl Bridge {
 
     /// The stations of these runs, in the VLANs where each is to be, once each.
     fn wanted(&self, runs: &[FdbRun]) -> Result<Vec<Station>> {
-        let own = self.hands.tables.config()?.uplink.mac();
+        let own = self.hands.tables.config().uplink.mac();
         let now = clock::monotonic();
         let mut places = BTreeMap::new();
         let mut stations = Vec::with_capacity(runs.iter().map(|run| run.macs.0.len()).sum());

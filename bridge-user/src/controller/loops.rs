@@ -101,7 +101,7 @@ impl Bridge {
 
     /// Called every second.
     pub(super) fn watch_loops(&mut self) -> Result<()> {
-        if self.hands.tables.config()?.flags.has(ConfigFlags::NO_LOOP_DETECT) {
+        if self.hands.tables.config().flags.has(ConfigFlags::NO_LOOP_DETECT) {
             self.loops = Loops::default();
             return self.begin_watching_loops();
         }
@@ -212,7 +212,7 @@ impl Bridge {
     /// A probe out of every port that forwards, in each VLAN that could loop.
     fn send_probes(&self, nonce: u64) -> Result<()> {
         let Some(programs) = &self.hands.programs else { return Ok(()) };
-        let config = self.hands.tables.config()?;
+        let config = self.hands.tables.config();
         let vlans = if config.filters_vlans() { self.hands.tables.vlans().all()? } else { Vec::new() };
         let in_vlans = |id: PortId| {
             let others = move |vlan: &Vlan| !vlan.members.with(id, false).is_empty();

@@ -34,7 +34,7 @@ pub struct Multicast {
 impl Bridge {
     /// Goes on with what was found, and does what the settings say.
     pub(super) fn begin_multicast(&mut self) -> Result<()> {
-        if self.hands.tables.config()?.snoops() {
+        if self.hands.tables.config().snoops() {
             self.snoop()?;
         }
         self.set_multicast(self.settings.multicast)
@@ -52,7 +52,7 @@ impl Bridge {
             });
             self.multicast.sender = Some(sender?);
         }
-        let mut config = self.hands.tables.config()?;
+        let mut config = self.hands.tables.config();
         let flags = config.flags;
         for (flag, on) in [
             (ConfigFlags::MCAST_SNOOPING, wanted.snooping),
@@ -187,7 +187,7 @@ impl Bridge {
 
     /// The host's link-local address, by which it may ask for IPv6 groups, if it is to ask at all.
     fn link_local(&self) -> Result<Option<Ipv6Addr>> {
-        if !self.hands.tables.config()?.flags.has(ConfigFlags::MCAST_OWN_QUERIER) {
+        if !self.hands.tables.config().flags.has(ConfigFlags::MCAST_OWN_QUERIER) {
             return Ok(None);
         }
         let Some(uplink) = self.members.get(&PortId::UPLINK) else { return Ok(None) };
@@ -210,7 +210,7 @@ impl Bridge {
         if tables.routers()? != routers {
             tables.set_routers(routers)?;
         }
-        let mut config = tables.config()?;
+        let mut config = tables.config();
         let flags = without_queriers(config.flags);
         let flags = ConfigFlags(if config.snoops() { flags.0 | known.0 } else { flags.0 });
         if config.flags != flags {

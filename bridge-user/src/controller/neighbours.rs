@@ -34,7 +34,7 @@ impl Bridge {
         for id in self.members.keys() {
             on |= self.hands.tables.policy(*id)?.flags.has(PortFlags::NEIGH_SUPPRESS);
         }
-        let mut config = self.hands.tables.config()?;
+        let mut config = self.hands.tables.config();
         if config.flags.has(ConfigFlags::NEIGH_SUPPRESS) == on {
             return Ok(());
         }
@@ -58,7 +58,7 @@ impl Bridge {
     /// Called every second.
     pub(super) fn sweep_neighbours(&mut self) -> Result<()> {
         self.settle_neighbours()?;
-        let config = self.hands.tables.config()?;
+        let config = self.hands.tables.config();
         self.neighbours_swept = (self.neighbours_swept + 1) % PAUSE;
         if self.neighbours_swept != 0 || !config.flags.has(ConfigFlags::NEIGH_SUPPRESS) {
             return Ok(());

@@ -23,7 +23,7 @@ impl Bridge {
             (IpAddr::V6(_), None) => return Ok(()),
         };
         let Some(uplink) = self.members.get(&PortId::UPLINK) else { return Ok(()) };
-        let (ifindex, config) = (uplink.ifindex, self.hands.tables.config()?);
+        let (ifindex, config) = (uplink.ifindex, self.hands.tables.config());
         let Some(vlan) = self.query_tag(question.vlan)? else { return Ok(()) };
         let sender = match self.multicast.sender.take() {
             Some(sender) => sender,
@@ -51,7 +51,7 @@ impl Bridge {
     /// The VLANs where groups are followed, VLAN 0 where they are not filtered, and where of them the bridge is to ask: it does so as
     /// the host, in the host's VLANs.
     pub(super) fn snooped_vlans(&self) -> Result<BTreeMap<u16, bool>> {
-        let config = self.hands.tables.config()?;
+        let config = self.hands.tables.config();
         let asks = config.flags.has(ConfigFlags::MCAST_OWN_QUERIER);
         if !config.filters_vlans() {
             return Ok([(0, asks)].into());

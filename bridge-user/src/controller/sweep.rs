@@ -14,7 +14,7 @@ impl Bridge {
     /// Called every second. It reads the table only when something can have expired: no station expires
     /// earlier than the oldest one that the last reading saw.
     pub(super) fn sweep(&mut self) -> Result<()> {
-        let ageing = self.hands.tables.config()?.ageing;
+        let ageing = self.hands.tables.config().ageing;
         let now = clock::monotonic();
         if ageing == 0 || now < self.next_expiry {
             return Ok(());

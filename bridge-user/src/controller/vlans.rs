@@ -73,7 +73,7 @@ impl Bridge {
     /// The last step to filtering, and the first away from it: the ports' VLANs are as they should be.
     fn turn_vlan_filtering(&mut self, on: bool) -> Result<()> {
         self.translate_static(on)?;
-        let mut config = self.hands.tables.config()?;
+        let mut config = self.hands.tables.config();
         config.flags = config.flags.with(bridge_common::config::ConfigFlags::VLAN_FILTERING, on);
         self.hands.tables.set_config(config)?;
         // What was learned without VLANs says nothing about them, and the other way round.
@@ -86,7 +86,7 @@ impl Bridge {
     }
 
     pub(super) fn filters_vlans(&self) -> Result<bool> {
-        Ok(self.hands.tables.config()?.filters_vlans())
+        Ok(self.hands.tables.config().filters_vlans())
     }
 
     /// What the settings say of VLANs, once every port is there. What they do not speak of stays as it was found.

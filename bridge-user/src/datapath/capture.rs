@@ -40,23 +40,21 @@ impl CaptureSwitch {
     }
 
     /// What is captured.
-    pub fn get(&self) -> Result<Capture> {
-        Ok(self.state.capture())
+    pub fn get(&self) -> Capture {
+        self.state.capture()
     }
 
     /// Captures this from now on.
-    pub fn set(&mut self, capture: &Capture) -> Result<()> {
+    pub fn set(&mut self, capture: &Capture) {
         self.state.set_capture(*capture);
-        Ok(())
     }
 
     /// Captures nothing any more.
-    pub fn off(&mut self) -> Result<()> {
-        let capture = self.get()?;
-        if capture.wanted == Wanted::NOTHING {
-            return Ok(());
+    pub fn off(&mut self) {
+        let capture = self.get();
+        if capture.wanted != Wanted::NOTHING {
+            self.set(&Capture { wanted: Wanted::NOTHING, ..capture });
         }
-        self.set(&Capture { wanted: Wanted::NOTHING, ..capture })
     }
 
     /// Records that found no room, since the maps were made.

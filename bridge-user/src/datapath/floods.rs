@@ -195,7 +195,7 @@ impl Tables {
     /// Works out anew who gets the copies of floods that XDP makes. `leave_out`: a sender among the recipients can be left out.
     pub fn settle_floods(&mut self, leave_out: bool) -> Result<()> {
         self.floods.outdate()?;
-        let config = self.config()?;
+        let config = self.config();
         let ids = (0..config.ports_end).map(PortId);
         let ports = ids.map(|id| self.port(id)).collect::<Result<_>>()?;
         let vlans =

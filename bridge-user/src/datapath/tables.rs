@@ -106,8 +106,8 @@ impl Tables {
     }
 
     /// The settings that the programs read.
-    pub fn config(&self) -> Result<Config> {
-        Ok(self.state.config())
+    pub fn config(&self) -> Config {
+        self.state.config()
     }
 
     /// Writes the settings.

@@ -153,7 +153,7 @@ fn show(common: &Common, args: ShowArgs) -> Result<()> {
         mac: args.mac,
         state: args.state.or(words.is_static.then_some(State::Static)),
     };
-    let rows = rows(tables.stations()?, &tables.config()?, &names, clock::monotonic(), &filter);
+    let rows = rows(tables.stations()?, &tables.config(), &names, clock::monotonic(), &filter);
     output::stream(|out| if common.json { json(&rows, out) } else { text(&rows, out) })
 }
 

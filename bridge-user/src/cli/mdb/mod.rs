@@ -131,7 +131,7 @@ fn show(common: &Common, args: ShowArgs) -> Result<()> {
         let known = names.into_values().collect::<Vec<_>>().join(", ");
         return Err(Refusal::new(format!("the bridge has no port {port}"), format!("it has {known}")).into());
     }
-    let (tables, config) = (&bridge.tables, bridge.tables.config()?);
+    let (tables, config) = (&bridge.tables, bridge.tables.config());
     let index = tables.port(PortId::UPLINK)?.ifindex;
     let here = rows::Place { bridge: bridge.name().as_str(), index, names: &names };
     let (image, GroupSet { ports, permanent }) = (Image::adopt(tables.groups()?), tables.routers()?);

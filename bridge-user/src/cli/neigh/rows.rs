@@ -48,7 +48,7 @@ pub fn rows(
     now: u64,
     filter: &Filter,
 ) -> Result<Vec<Row>> {
-    let config = tables.config()?;
+    let config = tables.config();
     let mut rows = Vec::new();
     for (key, neighbour) in
         neighbours.iter().filter(|(_, neighbour)| !neighbour.is_expired(now, config.ageing))

@@ -129,7 +129,7 @@ impl Facts {
         frame: &Frame,
         ingress: PortId,
     ) -> Result<Self> {
-        let mut facts = Self { config: tables.config()?, now: clock::monotonic(), names, ..Self::default() };
+        let mut facts = Self { config: tables.config(), now: clock::monotonic(), names, ..Self::default() };
         for id in facts.names.keys() {
             facts.ports.insert(*id, tables.port(*id)?);
             let (rules, levels) = (tables.rules(*id)?, tables.levels(*id)?);
@@ -177,7 +177,7 @@ pub fn run(common: &Common, args: &TraceArgs) -> Result<()> {
     };
     let tag = args.vlan.map_or(Tag::NONE, |vid| Tag::new(vid, false));
     // While VLAN filtering is off, the programs do not look at tags.
-    let tag = if bridge.tables.config()?.filters_vlans() { tag } else { Tag::NONE };
+    let tag = if bridge.tables.config().filters_vlans() { tag } else { Tag::NONE };
     let frame = Frame {
         dst: args.destination.address(),
         src: args.source.address(),

@@ -141,7 +141,7 @@ fn show(common: &Common, args: ShowArgs) -> Result<()> {
         if common.json {
             output::json(&rows)?
         } else {
-            rows::text(&rows, bridge.tables.config()?.filters_vlans())
+            rows::text(&rows, bridge.tables.config().filters_vlans())
         }
     };
     output::print(&text)
