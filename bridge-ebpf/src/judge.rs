@@ -4,7 +4,7 @@
 //! one is verified once, for every argument and whatever its callers know (`btf_prepare_func_args`), where one that is inlined or static is
 //! walked again on every path that leads to it; and its locals leave the stack before anything else is called.
 
-use core::{arch::asm, mem::MaybeUninit};
+use core::arch::asm;
 
 use aya_ebpf::programs::{TcContext, XdpContext};
 use bridge_common::{
@@ -20,7 +20,7 @@ use bridge_common::{
 
 use crate::{
     account, looking,
-    maps::{config, moment_of, state},
+    maps::{JUDGED, config, moment_of, state},
     packet::{Buffer, Window},
     recent::RecentStations,
     tables::Tables,
@@ -112,6 +112,11 @@ impl Judged {
     #[inline(always)]
     pub const fn from(&self) -> PortFlags {
         self.from
+    }
+
+    #[inline(always)]
+    pub const fn is_for_many(&self) -> bool {
+        self.verdict == FLOOD
     }
 
     /// Whether [`commit`] has anything to write or to tell.
@@ -212,69 +217,75 @@ fn settled(judged: &mut Judged) {
     unsafe { asm!("{0} = {0}", in(reg) &raw mut *judged) };
 }
 
-/// Decides about a frame of TC. One that is [`Plain`], and that nobody captures, goes to `plain` and is done with.
+/// What came of a frame.
+pub enum Judgement<R> {
+    /// It was [`Plain`], and has been carried out.
+    Done(R),
+    /// What was decided, to go on with: this CPU's own row of [`JUDGED`]. Programs of one CPU do not interrupt each other, XDP's and TC's alike
+    /// (all of them run with softirqs held off), but one that sends a frame may call another.
+    Open(&'static mut Judged),
+}
+
+/// Decides about a frame of TC. One that is [`Plain`], and that nobody captures, goes to `plain`. `None` never comes: an array has its elements.
 #[inline(always)]
-pub fn judge_buffer<'a, R>(
+pub fn judge_buffer<R>(
     ctx: &TcContext,
     ingress: PortId,
     frames: Segments,
-    place: &'a mut MaybeUninit<Judged>,
     plain: impl FnOnce(Plain) -> Option<R>,
-) -> Result<R, &'a mut Judged> {
+) -> Option<Judgement<R>> {
     let look = |frame: &Frame, guards| looking::buffer(ctx.skb.skb, frame, ingress, guards);
     let port = Tables.port(ingress);
-    judge(&Buffer::new(ctx), aside(ctx), (ingress, port.as_ref()), frames, place, look, plain)
+    judge(&Buffer::new(ctx), aside(ctx), (ingress, port.as_ref()), frames, look, plain)
 }
 
 /// As above, of XDP.
 #[inline(always)]
-pub fn judge_window<'a, R>(
+pub fn judge_window<R>(
     ctx: &XdpContext,
     (ingress, port): (PortId, &Port),
     frames: Segments,
-    place: &'a mut MaybeUninit<Judged>,
     plain: impl FnOnce(Plain) -> Option<R>,
-) -> Result<R, &'a mut Judged> {
+) -> Option<Judgement<R>> {
     let look = |frame: &Frame, guards| looking::window(ctx.ctx, frame, ingress, guards);
-    judge(&Window::of_xdp(ctx), None, (ingress, Some(port)), frames, place, look, plain)
+    judge(&Window::of_xdp(ctx), None, (ingress, Some(port)), frames, look, plain)
 }
 
 #[inline(always)]
-fn judge<'a, R>(
+fn judge<R>(
     packet: &impl Packet,
     aside: Option<u16>,
     (ingress, port): (PortId, Option<&Port>),
     frames: Segments,
-    place: &'a mut MaybeUninit<Judged>,
     look: impl FnOnce(&Frame, Guards) -> Option<DropReason>,
     plain: impl FnOnce(Plain) -> Option<R>,
-) -> Result<R, &'a mut Judged> {
-    const { assert!(size_of::<Judged>().is_multiple_of(8)) };
-    // SAFETY: plain numbers, of which `write` writes every one.
-    let judged = unsafe { place.assume_init_mut() };
-    // The verifier wants to see it asked; an array has its first element.
-    if let Some(state) = state() {
-        // SAFETY: the bridge's row, and words in it.
-        let (moment, config, wanted) =
-            unsafe { (moment_of(state), &(*state).config, (*state).capture.wanted) };
-        if let Some(frame) = Frame::parse(packet, frames, aside, config.filters_vlans()) {
-            let question = Question { frame, ingress, now: moment.now, config };
-            let stations = RecentStations(moment);
-            let decision = decide(&question, port, &stations, &Tables, |guards| look(&frame, guards));
-            if wanted == Wanted::NOTHING
-                && let Some(done) = decision.plain().and_then(plain)
-            {
-                return Ok(done);
-            }
-            judged.write(&frame, ingress, moment.now, &decision);
-            settled(judged);
-            return Err(judged);
-        }
+) -> Option<Judgement<R>> {
+    let state = state()?;
+    // SAFETY: the bridge's row, and words in it.
+    let (moment, config, wanted) = unsafe { (moment_of(state), &(*state).config, (*state).capture.wanted) };
+    let Some(frame) = Frame::parse(packet, frames, aside, config.filters_vlans()) else {
+        let frame = Frame { dst: Address::default(), src: Address::default(), tag: Tag::NONE, frames };
+        return open(&frame, ingress, moment.now, &Decision::refuse(DropReason::Malformed, ingress));
+    };
+    let question = Question { frame, ingress, now: moment.now, config };
+    let stations = RecentStations(moment);
+    let decision = decide(&question, port, &stations, &Tables, |guards| look(&frame, guards));
+    if wanted == Wanted::NOTHING
+        && let Some(done) = decision.plain().and_then(plain)
+    {
+        return Some(Judgement::Done(done));
     }
-    let frame = Frame { dst: Address::default(), src: Address::default(), tag: Tag::NONE, frames };
-    judged.write(&frame, ingress, 0, &Decision::refuse(DropReason::Malformed, ingress));
+    open(&frame, ingress, moment.now, &decision)
+}
+
+/// Writes down what was decided.
+#[inline(always)]
+fn open<R>(frame: &Frame, ingress: PortId, now: u64, decision: &Decision) -> Option<Judgement<R>> {
+    // SAFETY: this CPU's own, and plain numbers.
+    let judged = unsafe { &mut *JUDGED.get_ptr_mut(0)? };
+    judged.write(frame, ingress, now, decision);
     settled(judged);
-    Err(judged)
+    Some(Judgement::Open(judged))
 }
 
 /// Commits a decision, and tells what there is to tell.

@@ -64,10 +64,8 @@ pub fn xbr_xdp(ctx: XdpContext) -> u32 {
 #[classifier]
 pub fn xbr_port(ctx: TcContext) -> i32 {
     other_tag();
-    match tc::port_of(&ctx) {
-        Some(port) if port.is_guest() => tc::forward(&ctx, port),
-        _ => tc::no_port(&ctx),
-    }
+    let port = tc::port_of(&ctx);
+    if port.is_guest() { tc::forward(&ctx, port) } else { tc::no_port(&ctx) }
 }
 
 /// The outside's frames, and those that another program of ours redirected into the host.

@@ -64,7 +64,7 @@ fn own_vlan(judged: &Judged, ingress: PortId) -> u16 {
 #[inline(always)]
 pub fn send(ctx: &TcContext) -> i32 {
     // What the host's program is to let through: the frame is no flood of the host's, and stays out of its VLANs and limits.
-    set_tag(ctx, if port_of(ctx) == Some(PortId::UPLINK) { OWN_TAG } else { 0 });
+    set_tag(ctx, if port_of(ctx) == PortId::UPLINK { OWN_TAG } else { 0 });
     // SAFETY: the kernel's context is valid for the length of the program, and no pointer into the frame is kept.
     unsafe { bpf_clone_redirect(ctx.skb.skb, (*ctx.skb.skb).ifindex, 0) as i32 }
 }

@@ -8,7 +8,7 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use bridge_common::{
-    Decision, DropReason, PortId, Verdict,
+    DropReason, PortId, Verdict,
     capture::{Path, Sight},
     config::ConfigFlags,
     forward::Plain,
@@ -22,7 +22,7 @@ use crate::{
     account, capture,
     flood::{xbr_flood, xbr_rest},
     groups,
-    judge::{Judged, judge_buffer, sent, settle},
+    judge::{Judged, Judgement, judge_buffer, sent, settle},
     maps::{ANSWERING, FLOODING, JUDGED, config, port_of as port_of_device},
     packet::Copied,
     probe::xbr_probed_buffer,
@@ -78,11 +78,18 @@ pub fn set_tag(ctx: &TcContext, tag: u16) {
     unsafe { (*ctx.skb.skb).tc_index = tag as u32 };
 }
 
-/// The port whose device the frame came in at.
+/// The port whose device the frame came in at, or the host's, which has none of its own.
 #[inline(always)]
-pub fn port_of(ctx: &TcContext) -> Option<PortId> {
+pub fn port_of(ctx: &TcContext) -> PortId {
     // SAFETY: as above.
-    port_of_device(unsafe { (*ctx.skb.skb).ifindex })
+    PortId(xbr_port_of(unsafe { (*ctx.skb.skb).ifindex }) as u16)
+}
+
+/// Not inlined: 6.1 would walk all that follows for each of the two tables that it asks. See [`crate::judge`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn xbr_port_of(ifindex: u32) -> u32 {
+    port_of_device(ifindex).unwrap_or(PortId::HOST).index()
 }
 
 /// The device is no port, or not any more: nothing passes.
@@ -120,27 +127,19 @@ pub fn segments(ctx: &TcContext) -> Segments {
 #[inline(always)]
 pub fn forward(ctx: &TcContext, ingress: PortId) -> i32 {
     let frames = segments(ctx);
-    let mut place = MaybeUninit::uninit();
-    let done = judge_buffer(
+    let judgement = judge_buffer(
         ctx,
         ingress,
         frames,
-        &mut place,
         #[inline(always)]
         |plain| pass_on(ctx, ingress, &frames, plain),
     );
-    let judged = match done {
-        Ok(action) => return action,
-        Err(judged) => judged,
-    };
-    let decision = judged.decision();
-    if let Verdict::Flood(_) = decision.verdict {
-        return hand_over(ctx, judged);
+    match judgement {
+        Some(Judgement::Done(action)) => action,
+        Some(Judgement::Open(judged)) if judged.is_for_many() => hand_over(ctx, judged),
+        Some(Judgement::Open(judged)) => xbr_carry_out(ctx.skb.skb, judged),
+        None => no_port(ctx),
     }
-    account::received(ingress, &frames);
-    account::received_in(decision.vlan, &frames);
-    settle(judged);
-    carry_out(ctx, judged, decision)
 }
 
 /// Most frames: out of a port, as they are.
@@ -163,7 +162,6 @@ fn pass_on(
 /// Hands a frame for many to the programs for these.
 #[inline(always)]
 fn hand_over(ctx: &TcContext, judged: &mut Judged) -> i32 {
-    xbr_keep(judged);
     // SAFETY: as above; this word is ours between our programs (`qdisc_skb_cb::data`).
     unsafe { (*ctx.skb.skb).cb[1] = 0 };
     if config().is_some_and(|config| config.flags.has(ConfigFlags::NEIGH_SUPPRESS)) {
@@ -171,17 +169,6 @@ fn hand_over(ctx: &TcContext, judged: &mut Judged) -> i32 {
         unsafe { ANSWERING.tail_call(ctx, 0) };
     }
     flood(ctx, judged)
-}
-
-/// Leaves what was decided to who is called next. Not inlined: 6.1 walks it for each way to a flood, of which there are many.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn xbr_keep(judged: *mut Judged) -> u32 {
-    // SAFETY: the verifier sees to it that a pointer that is not null points to as many bytes as its type has.
-    if let (Some(judged), Some(place)) = (unsafe { judged.as_ref() }, JUDGED.get_ptr_mut(0)) {
-        judged.copy_to(place);
-    }
-    0
 }
 
 /// Hands a frame for many to the program that copies it.
@@ -214,9 +201,17 @@ pub fn forward_to_many(ctx: &TcContext) -> i32 {
     if ingress.is_guest() { action } else { xbr_rest(ctx.skb.skb, judged, set) }
 }
 
-/// What is not for many.
-#[inline(always)]
-fn carry_out(ctx: &TcContext, judged: &mut Judged, decision: Decision) -> i32 {
+/// Commits what is not for many, and carries it out. Not inlined: 6.1 would walk it for each of the ways that lead here. See [`crate::judge`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn xbr_carry_out(skb: *mut __sk_buff, judged: *mut Judged) -> i32 {
+    // SAFETY: the verifier sees to it that a pointer that is not null points to as many bytes as its type has.
+    let Some(judged) = (unsafe { judged.as_mut() }) else { return CONSUME };
+    let ctx = &TcContext::new(skb);
+    let (decision, ingress) = (judged.decision(), judged.ingress());
+    account::received(ingress, &judged.frames());
+    account::received_in(decision.vlan, &judged.frames());
+    settle(judged);
     match decision.verdict {
         Verdict::Forward(egress) => send(ctx, judged, decision.retag, egress),
         Verdict::Drop(reason, port) => {
@@ -224,10 +219,10 @@ fn carry_out(ctx: &TcContext, judged: &mut Judged, decision: Decision) -> i32 {
             if reason == DropReason::HostSource {
                 xbr_probed_buffer(ctx.skb.skb, judged);
             }
-            capture::show_buffer(ctx, Sight::dropped(judged.ingress(), port, Path::Tc, reason));
+            capture::show_buffer(ctx, Sight::dropped(ingress, port, Path::Tc, reason));
             CONSUME
         }
-        // The callers have taken these away.
+        // The caller has taken these away.
         Verdict::Flood(_) => CONSUME,
     }
 }

@@ -2,8 +2,6 @@
 //! learned, counted and reported nothing, and TC decides alone. (The count of frames left to TC is no
 //! account of the frame.)
 
-use core::mem::MaybeUninit;
-
 use aya_ebpf::{
     bindings::{xdp_action, xdp_md},
     helpers::bpf_xdp_get_buff_len,
@@ -21,8 +19,8 @@ use bridge_common::{
 
 use crate::{
     account, capture,
-    judge::{Judged, judge_window, sent, settle},
-    maps::{DEVICES, JUDGED, SPREADING, guard_is_on, port_of},
+    judge::{Judged, Judgement, judge_window, sent, settle},
+    maps::{DEVICES, SPREADING, guard_is_on, port_of},
     packet::Window,
     probe::xbr_probed_window,
     tables::Tables,
@@ -55,18 +53,17 @@ fn take(ctx: &XdpContext, ingress: PortId, port: &Port) -> Result<u32, SlowReaso
         return Err(SlowReason::TooLong);
     }
     let frames = Segments::one(length);
-    let mut place = MaybeUninit::uninit();
-    let done = judge_window(
+    let judgement = judge_window(
         ctx,
         (ingress, port),
         frames,
-        &mut place,
         #[inline(always)]
         |plain| pass_on(ctx, (ingress, port.flags), &frames, plain),
     );
-    let judged = match done {
-        Ok(action) => return Ok(action),
-        Err(judged) => judged,
+    let judged = match judgement {
+        Some(Judgement::Done(action)) => return Ok(action),
+        Some(Judgement::Open(judged)) => judged,
+        None => return Ok(xdp_action::XDP_PASS),
     };
     let decision = judged.decision();
     let (action, sight) = match decision.verdict {
@@ -77,7 +74,7 @@ fn take(ctx: &XdpContext, ingress: PortId, port: &Port) -> Result<u32, SlowReaso
             }
             (xdp_action::XDP_DROP, Sight::dropped(ingress, egress, Path::Xdp, reason))
         }
-        Verdict::Flood(_) => return Err(flood(ctx, judged)),
+        Verdict::Flood(_) => return Err(flood(ctx)),
         Verdict::Forward(PortId::HOST) => return Err(SlowReason::ToHost),
         Verdict::Forward(egress) => {
             redirect(ctx, (port.flags, decision.to.flags), egress, judged, decision.retag)?
@@ -154,12 +151,9 @@ fn redirect(
 
 /// Hands a frame for many to the program that makes its copies, which has a stack of its own. Comes back if there is none.
 #[inline(always)]
-fn flood(ctx: &XdpContext, judged: &Judged) -> SlowReason {
-    if let Some(place) = JUDGED.get_ptr_mut(0) {
-        judged.copy_to(place);
-        // SAFETY: the context is the kernel's.
-        unsafe { SPREADING.tail_call(ctx, 0) };
-    }
+fn flood(ctx: &XdpContext) -> SlowReason {
+    // SAFETY: the context is the kernel's.
+    unsafe { SPREADING.tail_call(ctx, 0) };
     SlowReason::Flood
 }
 
