@@ -82,14 +82,7 @@ pub fn set_tag(ctx: &TcContext, tag: u16) {
 #[inline(always)]
 pub fn port_of(ctx: &TcContext) -> PortId {
     // SAFETY: as above.
-    PortId(xbr_port_of(unsafe { (*ctx.skb.skb).ifindex }) as u16)
-}
-
-/// Not inlined: 6.1 would walk all that follows for each of the two tables that it asks. See [`crate::judge`].
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn xbr_port_of(ifindex: u32) -> u32 {
-    port_of_device(ifindex).unwrap_or(PortId::HOST).index()
+    port_of_device(unsafe { (*ctx.skb.skb).ifindex }).unwrap_or(PortId::HOST)
 }
 
 /// The device is no port, or not any more: nothing passes.
