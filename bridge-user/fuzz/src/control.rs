@@ -6,11 +6,14 @@ mod event;
 mod laws;
 #[path = "../../src/control/loan.rs"]
 mod loan;
+#[path = "../../src/control/macs.rs"]
+mod macs;
 #[path = "../../src/control/message.rs"]
 mod message;
 #[path = "../../src/control/protocol.rs"]
 pub mod protocol;
 
+pub use macs::Macs;
 use protocol::{MAX_MESSAGE, Reply, Request};
 
 use crate::most_while;

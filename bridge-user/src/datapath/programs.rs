@@ -264,7 +264,7 @@ fn load(options: &Options, pin: &impl Fn(&str) -> std::path::PathBuf) -> Result<
         let offsets = scope.spawn(|| btf::net_offsets(options.namespace));
         (EbpfLoader::new(), offsets.join())
     });
-    let offsets = offsets.ok().flatten().unwrap_or(NetOffsets::NONE);
+    let offsets = offsets.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).unwrap_or(NetOffsets::NONE);
     loader.map_max_entries(maps::FDB, options.fdb_max);
     for name in maps::PINNED {
         loader.map_pin_path(name, pin(name));
