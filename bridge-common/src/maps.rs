@@ -93,6 +93,9 @@ pub const FLOOD_SETS: &str = "FLOOD_SETS";
 /// `[row] -> ` a devmap of their devices.
 pub const FLOOD_DEVICES: &str = "FLOOD_DEVICES";
 
+/// The section of the programs' own table of [`crate::recent`], which a loader takes for a map.
+pub const RECENT: &str = ".bss.recent";
+
 /// Every map that is pinned. The load-time constants' `.rodata` is not, nor the table of [`crate::recent`]: they belong to the programs that were
 /// loaded with them.
 pub const PINNED: [&str; 40] = [

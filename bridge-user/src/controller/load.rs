@@ -178,8 +178,11 @@ impl Bridge {
         if all.len() <= max as usize {
             return Ok(());
         }
-        let message =
-            format!("the table can hold {max} stations, and with these it would have {}", all.len());
+        let message = if rows.len() >= max as usize {
+            format!("the table is full: it has all {max} stations that it can hold")
+        } else {
+            format!("the table can hold {max} stations, and with these it would have {}", all.len())
+        };
         let hint = "flush some with xbr fdb flush, or start anew with a larger --fdb-max";
         Err(Refusal::new(message, hint).into())
     }

@@ -250,7 +250,18 @@ fn announce(bridge: &mut Bridge, start: &Start, began: Instant) -> Result<()> {
     drop(out);
     tracing::info!(milliseconds = began.elapsed().as_millis() as u64, "ready");
     notify(&[NotifyState::Ready]);
+    give_memory_back();
     Ok(())
+}
+
+/// What a start took for the kernel's types and the programs, several megabytes that glibc would keep for later: once it has freed so large a
+/// piece, it takes the next ones from the heap (`M_MMAP_THRESHOLD` in mallopt(3)).
+fn give_memory_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes only pages that nobody uses.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 fn notify(state: &[NotifyState<'_>]) {

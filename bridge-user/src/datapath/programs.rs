@@ -144,6 +144,8 @@ impl Programs {
 
     fn verify_all(&mut self) -> Result<()> {
         verify::all(&mut self.ebpf)?;
+        // It is the programs' own now. aya keeps what it began with: as many zeroes.
+        drop(self.ebpf.take_map(maps::RECENT));
         self.set_flooding()
     }
 
@@ -259,16 +261,12 @@ impl Programs {
 }
 
 fn load(options: &Options, pin: &impl Fn(&str) -> std::path::PathBuf) -> Result<Ebpf> {
-    // Both read the kernel's BTF, which is several megabytes of types.
-    let (mut loader, offsets) = std::thread::scope(|scope| {
-        let offsets = scope.spawn(|| btf::net_offsets(options.namespace));
-        (EbpfLoader::new(), offsets.join())
-    });
-    let offsets = offsets.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).unwrap_or(NetOffsets::NONE);
+    let mut loader = EbpfLoader::new();
     loader.map_max_entries(maps::FDB, options.fdb_max);
     for name in maps::PINNED {
         loader.map_pin_path(name, pin(name));
     }
+    let offsets = btf::net_offsets(options.namespace).unwrap_or(NetOffsets::NONE);
     loader.override_global(maps::constants::NET_OFFSETS, &offsets, true);
     #[cfg(feature = "lab")]
     let (clock, no_guard) = (options.clock, u64::from(options.no_guard));
