@@ -9,6 +9,7 @@ use crate::{
     Config, DropReason, Fdb, FdbEntry, FdbEventKind, Frame, Mac, Port, PortFlags, PortId, Ports,
     config::ConfigFlags,
     fdb::{FdbFlags, Full, Stations},
+    link_local::link_local,
     multicast::{EVERYONE, Groups},
     policy::{Guards, Meter, Policies},
     vlan::{ANY_VLAN, Membership, Retag, Vlans, retag},
@@ -80,30 +81,6 @@ pub fn decide<T: Tables>(
     }
     destination(question, &mut decision, stations, tables);
     decision
-}
-
-/// The protocols of one link stay on it: the host speaks with the wire, and guests with neither.
-#[inline(always)]
-fn link_local(question: &Question<'_>, decision: &mut Decision, ports: &impl Ports) {
-    let egress = match question.ingress {
-        PortId::HOST => PortId::UPLINK,
-        PortId::UPLINK => PortId::HOST,
-        guest => {
-            // Spanning tree's own, which a guest's bridge would send.
-            let bpdu = question.frame.dst.is_spanning_tree();
-            let reason = if bpdu { DropReason::Bpdu } else { DropReason::LinkLocal };
-            decision.verdict = Verdict::Drop(reason, guest);
-            return;
-        }
-    };
-    decision.to = ports.port(egress).unwrap_or(Port::NONE);
-    decision.verdict = if !decision.to.is_up() {
-        Verdict::Drop(DropReason::PortDown, egress)
-    } else if !decision.to.fits(question.frame.frames.longest) {
-        Verdict::Drop(DropReason::TooBig, egress)
-    } else {
-        Verdict::Forward(egress)
-    };
 }
 
 /// Ingress policy: the frame's VLAN, or why it does not come in.

@@ -18,6 +18,7 @@ pub mod forward;
 pub mod frame;
 pub mod guard;
 pub mod inspect;
+mod link_local;
 pub mod mac;
 pub mod maps;
 #[cfg(any(test, feature = "model"))]

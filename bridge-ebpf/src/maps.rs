@@ -171,7 +171,7 @@ pub static FLOODING: ProgramArray = ProgramArray::with_max_entries(1, 0);
 #[map]
 pub static SPREADING: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
-/// What the programs for many go on with, written by whoever calls them. XDP and TC programs of one CPU do not interrupt each other: both
+/// Where a decision is written that is not `Plain`, for the functions and programs that go on with it. XDP and TC programs of one CPU do not interrupt each other: both
 /// run where softirqs are held off. Pinned, since a program's callers may for a moment be those of another version.
 #[map]
 pub static JUDGED: PerCpuArray<Judged> = PerCpuArray::with_max_entries(1, 0);
