@@ -233,6 +233,9 @@ pub mod constants {
 
     const _: () = assert!(size_of::<NetOffsets>() == 24);
 
+    /// `u64`: bytes from the start of the table of [`crate::recent`] to its first cache line.
+    pub const ROWS_AT: &str = "ROWS_AT";
+
     /// `u64`, for the lab: what the programs take for the time, in nanoseconds; 0 for the kernel's clock.
     pub const CLOCK: &str = "CLOCK";
     /// `u64`, for the lab: 1 to redirect in XDP without asking [`crate::guard`].

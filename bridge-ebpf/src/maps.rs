@@ -214,6 +214,10 @@ static NO_GUARD: Global<u64> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static NET_OFFSETS: Global<NetOffsets> = Global::new(NetOffsets::NONE);
 
+/// See `bridge_common::maps::constants`.
+#[unsafe(no_mangle)]
+pub static ROWS_AT: Global<u64> = Global::new(0);
+
 /// The moment of a frame.
 #[derive(Clone, Copy)]
 pub struct Moment {

@@ -17,7 +17,7 @@ use aya::{
 };
 use bridge_common::{
     PortId,
-    maps::{self, constants::NetOffsets, programs},
+    maps::{self, programs},
 };
 
 use super::{
@@ -266,8 +266,9 @@ fn load(options: &Options, pin: &impl Fn(&str) -> std::path::PathBuf) -> Result<
     for name in maps::PINNED {
         loader.map_pin_path(name, pin(name));
     }
-    let offsets = btf::net_offsets(options.namespace).unwrap_or(NetOffsets::NONE);
-    loader.override_global(maps::constants::NET_OFFSETS, &offsets, true);
+    let facts = btf::facts(options.namespace);
+    loader.override_global(maps::constants::NET_OFFSETS, &facts.offsets, true);
+    loader.override_global(maps::constants::ROWS_AT, &facts.rows_at, true);
     #[cfg(feature = "lab")]
     let (clock, no_guard) = (options.clock, u64::from(options.no_guard));
     #[cfg(feature = "lab")]
