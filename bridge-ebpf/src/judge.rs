@@ -20,10 +20,10 @@ use bridge_common::{
 
 use crate::{
     account, looking,
-    maps::{JUDGED, config, moment_of, state},
+    maps::JUDGED,
     packet::{Buffer, Window},
     recent::RecentStations,
-    tables::Tables,
+    state::Tables,
     tag::{Whole, aside},
 };
 
@@ -230,46 +230,47 @@ pub enum Judgement<R> {
 #[inline(always)]
 pub fn judge_buffer<R>(
     ctx: &TcContext,
+    tables: &Tables,
     ingress: PortId,
     frames: Segments,
     plain: impl FnOnce(Plain) -> Option<R>,
 ) -> Option<Judgement<R>> {
     let look = |frame: &Frame, guards| looking::buffer(ctx.skb.skb, frame, ingress, guards);
-    let port = Tables.port(ingress);
-    judge(&Buffer::new(ctx), aside(ctx), (ingress, port.as_ref()), frames, look, plain)
+    let port = tables.port(ingress);
+    judge(&Buffer::new(ctx), tables, aside(ctx), (ingress, port.as_ref()), frames, look, plain)
 }
 
 /// As above, of XDP.
 #[inline(always)]
 pub fn judge_window<R>(
     ctx: &XdpContext,
+    tables: &Tables,
     (ingress, port): (PortId, &Port),
     frames: Segments,
     plain: impl FnOnce(Plain) -> Option<R>,
 ) -> Option<Judgement<R>> {
     let look = |frame: &Frame, guards| looking::window(ctx.ctx, frame, ingress, guards);
-    judge(&Window::of_xdp(ctx), None, (ingress, Some(port)), frames, look, plain)
+    judge(&Window::of_xdp(ctx), tables, None, (ingress, Some(port)), frames, look, plain)
 }
 
 #[inline(always)]
 fn judge<R>(
     packet: &impl Packet,
+    tables: &Tables,
     aside: Option<u16>,
     (ingress, port): (PortId, Option<&Port>),
     frames: Segments,
     look: impl FnOnce(&Frame, Guards) -> Option<DropReason>,
     plain: impl FnOnce(Plain) -> Option<R>,
 ) -> Option<Judgement<R>> {
-    let state = state()?;
-    // SAFETY: the bridge's row, and words in it.
-    let (moment, config, wanted) = unsafe { (moment_of(state), &(*state).config, (*state).capture.wanted) };
+    let (moment, config, wanted) = (tables.moment(), tables.config(), tables.capture().wanted);
     let Some(frame) = Frame::parse(packet, frames, aside, config.filters_vlans()) else {
         let frame = Frame { dst: Address::default(), src: Address::default(), tag: Tag::NONE, frames };
         return open(&frame, ingress, moment.now, &Decision::refuse(DropReason::Malformed, ingress));
     };
     let question = Question { frame, ingress, now: moment.now, config };
     let stations = RecentStations(moment);
-    let decision = decide(&question, port, &stations, &Tables, |guards| look(&frame, guards));
+    let decision = decide(&question, port, &stations, tables, |guards| look(&frame, guards));
     if wanted == Wanted::NOTHING
         && let Some(done) = decision.plain().and_then(plain)
     {
@@ -301,9 +302,9 @@ pub fn settle(judged: &mut Judged) {
 #[inline(never)]
 extern "C" fn xbr_settle(judged: *mut Judged) -> u32 {
     // SAFETY: as above.
-    let (Some(judged), Some(config)) = (unsafe { judged.as_mut() }, config()) else { return 0 };
-    let (question, decision) = (judged.question(config), judged.decision());
-    if let Some(report) = commit(&question, &decision, &mut Tables) {
+    let (Some(judged), Some(mut tables)) = (unsafe { judged.as_mut() }, Tables::open()) else { return 0 };
+    let (question, decision) = (judged.question(tables.config()), judged.decision());
+    if let Some(report) = commit(&question, &decision, &mut tables) {
         account::reported(&report, &question.frame.source(decision.vlan), question.ingress, question.now);
     }
     0
@@ -324,8 +325,8 @@ pub fn sent(judged: &mut Judged, egress: PortId, port: PortFlags, retag: Retag) 
 #[inline(never)]
 extern "C" fn xbr_depart(judged: *mut Judged, egress: u32) -> u32 {
     // SAFETY: as above.
-    if let (Some(judged), Some(config)) = (unsafe { judged.as_ref() }, config()) {
-        departed(&judged.question(config), PortId(egress as u16), PortFlags::RATE_OUT, &mut Tables);
+    if let (Some(judged), Some(mut tables)) = (unsafe { judged.as_ref() }, Tables::open()) {
+        departed(&judged.question(tables.config()), PortId(egress as u16), PortFlags::RATE_OUT, &mut tables);
     }
     0
 }

@@ -8,11 +8,7 @@ use bridge_common::{
     recent::{ROWS, Recent, SETS, Set, row_for, set_of},
 };
 
-use crate::{
-    atomic,
-    maps::{Moment, ROWS_AT, moment},
-    tables::Tables,
-};
+use crate::{atomic, maps::ROWS_AT, state::Moment, tables};
 
 /// The table, in memory of the programs' own: a row in it is an address, where an array would be looked up by a number on the stack. Whoever loads
 /// the programs anew begins with an empty one. It has a cache line more than it needs, since where the kernel puts it is no line's start.
@@ -37,12 +33,6 @@ fn rows_of(key: &FdbKey) -> *mut Recent {
 pub struct RecentStations(pub Moment);
 
 impl RecentStations {
-    /// Of now.
-    #[inline(always)]
-    pub fn now() -> Self {
-        Self(moment())
-    }
-
     /// The same key, for an entry that is to be read after the generation was.
     #[inline(always)]
     pub fn later(&self, key: &FdbKey) -> FdbKey {
@@ -69,7 +59,7 @@ impl Stations for RecentStations {
     /// All of it, which the table does not have.
     #[inline(always)]
     fn station(&self, key: &FdbKey) -> Option<FdbEntry> {
-        Tables.station(&self.later(key))
+        tables::entry(&self.later(key))
     }
 
     #[inline(always)]

@@ -23,10 +23,10 @@ use crate::{
     flood::{xbr_flood, xbr_rest},
     groups,
     judge::{Judged, Judgement, judge_buffer, sent, settle},
-    maps::{ANSWERING, FLOODING, JUDGED, config, port_of as port_of_device},
+    maps::{ANSWERING, FLOODING, JUDGED},
     packet::Copied,
     probe::xbr_probed_buffer,
-    tables::Tables,
+    state::Tables,
     tag::Whole,
 };
 
@@ -80,9 +80,9 @@ pub fn set_tag(ctx: &TcContext, tag: u16) {
 
 /// The port whose device the frame came in at, or the host's, which has none of its own.
 #[inline(always)]
-pub fn port_of(ctx: &TcContext) -> PortId {
+pub fn port_of(ctx: &TcContext, tables: &Tables) -> PortId {
     // SAFETY: as above.
-    port_of_device(unsafe { (*ctx.skb.skb).ifindex }).unwrap_or(PortId::HOST)
+    tables.port_of(unsafe { (*ctx.skb.skb).ifindex }).unwrap_or(PortId::HOST)
 }
 
 /// The device is no port, or not any more: nothing passes.
@@ -115,13 +115,31 @@ pub fn segments(ctx: &TcContext) -> Segments {
     segments
 }
 
+/// [`forward`], of the port of the frame's device.
+#[inline(always)]
+pub fn forward_guests(ctx: &TcContext) -> i32 {
+    let Some(tables) = Tables::open() else { return no_port(ctx) };
+    let port = port_of(ctx, &tables);
+    if port.is_guest() { forward(ctx, &tables, port) } else { no_port(ctx) }
+}
+
+/// [`forward`], of a port without a device of its own.
+#[inline(always)]
+pub fn forward_from(ctx: &TcContext, ingress: PortId) -> i32 {
+    match Tables::open() {
+        Some(tables) => forward(ctx, &tables, ingress),
+        None => no_port(ctx),
+    }
+}
+
 /// Decides about a frame that came in at `ingress` and carries it out. One that is for many goes to a program of its own, which goes on
 /// with what was decided; here it has left no trace.
 #[inline(always)]
-pub fn forward(ctx: &TcContext, ingress: PortId) -> i32 {
+fn forward(ctx: &TcContext, tables: &Tables, ingress: PortId) -> i32 {
     let frames = segments(ctx);
     let judgement = judge_buffer(
         ctx,
+        tables,
         ingress,
         frames,
         #[inline(always)]
@@ -157,7 +175,7 @@ fn pass_on(
 fn hand_over(ctx: &TcContext, judged: &mut Judged) -> i32 {
     // SAFETY: as above; this word is ours between our programs (`qdisc_skb_cb::data`).
     unsafe { (*ctx.skb.skb).cb[1] = 0 };
-    if config().is_some_and(|config| config.flags.has(ConfigFlags::NEIGH_SUPPRESS)) {
+    if Tables::open().is_some_and(|tables| tables.config().flags.has(ConfigFlags::NEIGH_SUPPRESS)) {
         // SAFETY: the program is one for this kind of context.
         unsafe { ANSWERING.tail_call(ctx, 0) };
     }
@@ -223,7 +241,7 @@ extern "C" fn xbr_carry_out(skb: *mut __sk_buff, judged: *mut Judged) -> i32 {
 /// The original goes out of one port.
 #[inline(always)]
 fn send(ctx: &TcContext, judged: &mut Judged, retag: Retag, egress: PortId) -> i32 {
-    let Some(port) = Tables.port(egress) else { return no_port(ctx) };
+    let Some(port) = Tables::open().and_then(|tables| tables.port(egress)) else { return no_port(ctx) };
     let ingress = judged.ingress();
     if retag != Retag::Keep {
         let tag = Whole::of(ctx);

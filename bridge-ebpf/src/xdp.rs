@@ -20,18 +20,19 @@ use bridge_common::{
 use crate::{
     account, capture,
     judge::{Judged, Judgement, judge_window, sent, settle},
-    maps::{DEVICES, SPREADING, guard_is_on, port_of},
+    maps::{DEVICES, SPREADING, guard_is_on},
     packet::Window,
     probe::xbr_probed_window,
-    tables::Tables,
+    state::Tables,
     tag::retag_xdp,
 };
 
 #[inline(always)]
 pub fn forward(ctx: &XdpContext) -> u32 {
-    let Some(ingress) = port_of(ctx.ingress_ifindex() as u32) else { return xdp_action::XDP_PASS };
-    let Some(port) = Tables.port(ingress) else { return xdp_action::XDP_PASS };
-    match take(ctx, ingress, &port) {
+    let Some(tables) = Tables::open() else { return xdp_action::XDP_PASS };
+    let Some(ingress) = tables.port_of(ctx.ingress_ifindex() as u32) else { return xdp_action::XDP_PASS };
+    let Some(port) = tables.port(ingress) else { return xdp_action::XDP_PASS };
+    match take(ctx, &tables, ingress, &port) {
         Ok(action) => action,
         Err(reason) => {
             account::slowed(ingress, reason);
@@ -42,7 +43,7 @@ pub fn forward(ctx: &XdpContext) -> u32 {
 
 /// The action for a frame that XDP takes, or why it does not.
 #[inline(always)]
-fn take(ctx: &XdpContext, ingress: PortId, port: &Port) -> Result<u32, SlowReason> {
+fn take(ctx: &XdpContext, tables: &Tables, ingress: PortId, port: &Port) -> Result<u32, SlowReason> {
     let length = Window::of_xdp(ctx).length();
     // SAFETY: the context is the kernel's.
     if unsafe { bpf_xdp_get_buff_len(ctx.ctx) } != length as u64 {
@@ -55,6 +56,7 @@ fn take(ctx: &XdpContext, ingress: PortId, port: &Port) -> Result<u32, SlowReaso
     let frames = Segments::one(length);
     let judgement = judge_window(
         ctx,
+        tables,
         (ingress, port),
         frames,
         #[inline(always)]
