@@ -3,6 +3,8 @@
 
 /// `[u32 ifindex] -> u32 port number`.
 pub const PORT_OF: &str = "PORT_OF";
+/// `[port number] -> `[`crate::Port`].
+pub const PORTS: &str = "PORTS";
 /// `[0] -> `[`crate::state::State`], which user space maps into its memory.
 pub const STATE: &str = "STATE";
 /// [`crate::FdbKey`]` -> `[`crate::FdbEntry`].
@@ -92,8 +94,9 @@ pub const RECENT: &str = ".bss.recent";
 
 /// Every map that is pinned. The load-time constants' `.rodata` is not, nor the table of [`crate::recent`]: they belong to the programs that were
 /// loaded with them.
-pub const PINNED: [&str; 38] = [
+pub const PINNED: [&str; 39] = [
     PORT_OF,
+    PORTS,
     STATE,
     FDB,
     COUNTERS,

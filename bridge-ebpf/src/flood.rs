@@ -14,7 +14,7 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use bridge_common::{
-    Config, DropReason, PortFlags, PortId,
+    DropReason, PortFlags, PortId,
     capture::{Path, Sight},
     forward::{leave_for, tag_out},
     vlan::Retag,

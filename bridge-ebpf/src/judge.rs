@@ -8,8 +8,8 @@ use core::arch::asm;
 
 use aya_ebpf::programs::{TcContext, XdpContext};
 use bridge_common::{
-    Address, Config, Decision, DropReason, FdbEntry, Frame, Packet, Port, PortFlags, PortId, Ports as _,
-    Question, Verdict,
+    Address, Config, Decision, DropReason, FdbEntry, Frame, Packet, Port, PortFlags, PortId, Question,
+    Verdict,
     capture::Wanted,
     commit, decide,
     forward::{Lesson, Plain, Spread, departed},
@@ -230,14 +230,14 @@ pub enum Judgement<R> {
 #[inline(always)]
 pub fn judge_buffer<R>(
     ctx: &TcContext,
-    tables: &Tables,
-    ingress: PortId,
+    (ingress, port): (PortId, impl FnOnce(&Tables) -> Option<Port>),
     frames: Segments,
     plain: impl FnOnce(Plain) -> Option<R>,
 ) -> Option<Judgement<R>> {
     let look = |frame: &Frame, guards| looking::buffer(ctx.skb.skb, frame, ingress, guards);
-    let port = tables.port(ingress);
-    judge(&Buffer::new(ctx), tables, aside(ctx), (ingress, port.as_ref()), frames, look, plain)
+    let tables = Tables::open()?;
+    let port = port(&tables);
+    judge(&Buffer::new(ctx), &tables, aside(ctx), (ingress, port.as_ref()), frames, look, plain)
 }
 
 /// As above, of XDP.

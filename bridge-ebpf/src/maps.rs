@@ -8,7 +8,7 @@ use aya_ebpf::{
     maps::{Array, DevMap, HashMap, PerCpuArray, PerfEventByteArray, ProgramArray, RingBuf},
 };
 use bridge_common::{
-    FdbEntry, FdbKey, PortCounters,
+    FdbEntry, FdbKey, Port, PortCounters,
     maps::{DEFAULT_FDB_MAX, EVENT_RING_BYTES, constants::NetOffsets},
     multicast::{self, GroupCounters, GroupKey, GroupPolicy, GroupSet, MAX_KEYS},
     neigh::{Heard, NEIGHBOURS_MAX, Neighbour, NeighbourKey},
@@ -25,6 +25,9 @@ use crate::judge::Judged;
 
 #[map]
 pub static PORT_OF: HashMap<u32, u32> = HashMap::with_max_entries(MAX_PORTS, 0);
+
+#[map]
+pub static PORTS: Array<Port> = Array::with_max_entries(MAX_PORTS, 0);
 
 /// Preallocated and no LRU: an LRU throws out a live or static station when a guest floods random sources.
 #[map]

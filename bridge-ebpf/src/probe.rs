@@ -12,7 +12,7 @@ use crate::{
     maps::{PROBE, PROBED},
     packet::Copied,
     state::Tables,
-    tc::{port_of, set_tag},
+    tc::{came_in, set_tag},
 };
 
 /// To be called for what was refused because its source is the host. See [`crate::judge`] for why it is so.
@@ -65,14 +65,8 @@ fn own_vlan(tables: &Tables, judged: &Judged, ingress: PortId) -> u16 {
 #[inline(always)]
 pub fn send(ctx: &TcContext) -> i32 {
     // What the host's program is to let through: the frame is no flood of the host's, and stays out of its VLANs and limits.
-    set_tag(
-        ctx,
-        if Tables::open().is_some_and(|tables| port_of(ctx, &tables) == PortId::UPLINK) {
-            OWN_TAG
-        } else {
-            0
-        },
-    );
+    let port = came_in(ctx);
+    set_tag(ctx, if port.is_some_and(|(id, _)| id == PortId::UPLINK) { OWN_TAG } else { 0 });
     // SAFETY: the kernel's context is valid for the length of the program, and no pointer into the frame is kept.
     unsafe { bpf_clone_redirect(ctx.skb.skb, (*ctx.skb.skb).ifindex, 0) as i32 }
 }

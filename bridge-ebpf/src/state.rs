@@ -4,13 +4,12 @@ use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_coarse_ns};
 use bridge_common::{
     Config, Port, PortId, Ports,
     capture::Capture,
-    port::MAX_PORTS,
-    state::{State, is_at_place, place_of, port_at_place},
+    state::{Device, State, place_of},
 };
 
 use crate::{
     atomic,
-    maps::{CLOCK, PORT_OF, STATE},
+    maps::{CLOCK, PORT_OF, PORTS, STATE},
 };
 
 /// The BPF maps, as the tables that the decision asks. It has the row at hand, which is looked up when it is made.
@@ -76,31 +75,48 @@ impl Tables {
         unsafe { atomic::add_last(&raw mut (*self.0).generation, 1) };
     }
 
-    /// The port of a device. A number that is always written, until the end: see [`bridge_common::Verdict::Flood`].
+    /// The port of a device, and what is true of it.
     #[inline(always)]
-    pub fn port_of(&self, ifindex: u32) -> Option<PortId> {
-        const NONE: u32 = u32::MAX;
-        let mut port = NONE;
-        // SAFETY: one aligned word of an array element, and there are so many places.
-        let word =
-            unsafe { (&raw const (*self.0).port_at).cast::<u64>().add(place_of(ifindex)).read_volatile() };
-        if is_at_place(word, ifindex) {
-            port = port_at_place(word);
-        // SAFETY: one aligned word of an element.
-        } else if let Some(number) = unsafe { PORT_OF.get(ifindex) } {
-            port = *number;
+    pub fn came_in(&self, ifindex: u32) -> Option<(PortId, Port)> {
+        // SAFETY: there are so many places, and these are aligned words of an array element.
+        let place = unsafe { (&raw const (*self.0).devices).cast::<Device>().add(place_of(ifindex)) };
+        let read = |word: *const u64| unsafe { word.read_volatile() };
+        let mut device = unsafe {
+            Device { whose: read(&raw const (*place).whose), facts: read(&raw const (*place).facts) }
+        };
+        if !device.is(ifindex) || read(unsafe { &raw const (*place).whose }) != device.whose {
+            let whose = xbr_whose(ifindex);
+            device = Device { whose, facts: xbr_facts(whose) };
         }
-        if port == NONE { None } else { Some(PortId(port as u16)) }
+        if device.whose == 0 { None } else { Some((device.id(), device.port())) }
     }
 }
 
+/// [`Device::whose`], of a device without a place, or 0. A function by itself, as is the next: what it returns is any number to the verifier, as
+/// is what a place says, and it need not walk all that follows for each. See [`crate::judge`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn xbr_whose(ifindex: u32) -> u64 {
+    // SAFETY: one aligned word of an element.
+    match unsafe { PORT_OF.get(ifindex) } {
+        Some(number) => Device::of(PortId(*number as u16), &Port { ifindex, ..Port::NONE }).whose,
+        None => 0,
+    }
+}
+
+/// [`Device::facts`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn xbr_facts(whose: u64) -> u64 {
+    let id = Device { whose, facts: 0 }.id();
+    PORTS.get(id.index()).map_or(0, |port| Device::of(id, port).facts)
+}
+
 impl Ports for Tables {
-    /// By the number's low byte, which is all of it ([`MAX_PORTS`]): what LLVM learned from a comparison with the end of the array, the verifier
-    /// would not know of a copy of the number.
+    /// By a look-up, where the row could have them too: to read a place that depends on a number, the verifier wants to know that number on
+    /// each way there (`mark_chain_precision`), of which there are many by then, and 6.1 would walk twice as much.
     #[inline(always)]
     fn port(&self, id: PortId) -> Option<Port> {
-        const { assert!(MAX_PORTS == 256) };
-        // SAFETY: plain numbers in an array element, and there are so many ports. A port's word is read at once.
-        Some(unsafe { (&raw const (*self.0).ports).cast::<Port>().add((id.0 & 0xff) as usize).read() })
+        PORTS.get(id.index()).copied()
     }
 }

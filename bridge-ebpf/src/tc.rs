@@ -8,7 +8,7 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use bridge_common::{
-    DropReason, PortId, Verdict,
+    DropReason, Port, PortId, Verdict,
     capture::{Path, Sight},
     config::ConfigFlags,
     forward::Plain,
@@ -78,11 +78,11 @@ pub fn set_tag(ctx: &TcContext, tag: u16) {
     unsafe { (*ctx.skb.skb).tc_index = tag as u32 };
 }
 
-/// The port whose device the frame came in at, or the host's, which has none of its own.
+/// The port whose device the frame came in at, and what is true of it. The host's has none of its own.
 #[inline(always)]
-pub fn port_of(ctx: &TcContext, tables: &Tables) -> PortId {
+pub fn came_in(ctx: &TcContext) -> Option<(PortId, Port)> {
     // SAFETY: as above.
-    tables.port_of(unsafe { (*ctx.skb.skb).ifindex }).unwrap_or(PortId::HOST)
+    Tables::open()?.came_in(unsafe { (*ctx.skb.skb).ifindex })
 }
 
 /// The device is no port, or not any more: nothing passes.
@@ -115,32 +115,29 @@ pub fn segments(ctx: &TcContext) -> Segments {
     segments
 }
 
-/// [`forward`], of the port of the frame's device.
+/// [`forward`], of a guest's port.
 #[inline(always)]
 pub fn forward_guests(ctx: &TcContext) -> i32 {
-    let Some(tables) = Tables::open() else { return no_port(ctx) };
-    let port = port_of(ctx, &tables);
-    if port.is_guest() { forward(ctx, &tables, port) } else { no_port(ctx) }
+    match came_in(ctx) {
+        Some((id, port)) if id.is_guest() => forward(ctx, id, |_| Some(port)),
+        _ => no_port(ctx),
+    }
 }
 
-/// [`forward`], of a port without a device of its own.
+/// [`forward`], of a port that is known without its device.
 #[inline(always)]
 pub fn forward_from(ctx: &TcContext, ingress: PortId) -> i32 {
-    match Tables::open() {
-        Some(tables) => forward(ctx, &tables, ingress),
-        None => no_port(ctx),
-    }
+    forward(ctx, ingress, |tables| tables.port(ingress))
 }
 
 /// Decides about a frame that came in at `ingress` and carries it out. One that is for many goes to a program of its own, which goes on
 /// with what was decided; here it has left no trace.
 #[inline(always)]
-fn forward(ctx: &TcContext, tables: &Tables, ingress: PortId) -> i32 {
+fn forward(ctx: &TcContext, ingress: PortId, port: impl FnOnce(&Tables) -> Option<Port>) -> i32 {
     let frames = segments(ctx);
     let judgement = judge_buffer(
         ctx,
-        tables,
-        ingress,
+        (ingress, port),
         frames,
         #[inline(always)]
         |plain| pass_on(ctx, ingress, &frames, plain),

@@ -13,7 +13,7 @@ use bridge_common::{
     forward::Plain,
     frame::Segments,
     guard,
-    port::{LINK_OVERHEAD, Ports as _},
+    port::LINK_OVERHEAD,
     vlan::Retag,
 };
 
@@ -30,8 +30,9 @@ use crate::{
 #[inline(always)]
 pub fn forward(ctx: &XdpContext) -> u32 {
     let Some(tables) = Tables::open() else { return xdp_action::XDP_PASS };
-    let Some(ingress) = tables.port_of(ctx.ingress_ifindex() as u32) else { return xdp_action::XDP_PASS };
-    let Some(port) = tables.port(ingress) else { return xdp_action::XDP_PASS };
+    let Some((ingress, port)) = tables.came_in(ctx.ingress_ifindex() as u32) else {
+        return xdp_action::XDP_PASS;
+    };
     match take(ctx, &tables, ingress, &port) {
         Ok(action) => action,
         Err(reason) => {

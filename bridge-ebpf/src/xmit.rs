@@ -27,7 +27,7 @@ pub fn count_lost(ctx: &RawTracePointContext) {
         return;
     }
     let Some(ifindex) = read::<u32>(device, offsets.device_ifindex) else { return };
-    if let Some(port) = Tables::open().and_then(|tables| tables.port_of(ifindex)) {
+    if let Some((port, _)) = Tables::open().and_then(|tables| tables.came_in(ifindex)) {
         account::refused_by_device(port, drops as u64);
     }
 }

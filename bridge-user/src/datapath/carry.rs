@@ -7,7 +7,7 @@ use std::{cmp::Reverse, collections::BTreeSet};
 
 use aya::maps::{Array, Map, MapData, MapError};
 use bridge_common::{
-    FdbEntry, FdbKey, Policy, PortId,
+    FdbEntry, FdbKey, Policy, Port, PortId,
     config::ConfigFlags,
     maps,
     multicast::{GroupPolicy, GroupSet, ROUTERS},
@@ -30,9 +30,8 @@ use std::os::fd::AsFd as _;
 pub fn over(pins: &PinDir, object: &[u8], tables: &mut Tables) -> Result<()> {
     let old = Old { pins, object };
     let has_groups = carry_groups(&old, tables)?;
-    let state = old.open(maps::STATE)?.map(|state| Shared::open(&state)).transpose()?;
-    if let Some(state) = &state {
-        let mut config = state.config();
+    if let Some(state) = old.open(maps::STATE)? {
+        let mut config = Shared::open(&state)?.config();
         // Where groups begin empty, nobody is to be taken for in none.
         if !has_groups {
             let known = ConfigFlags(ConfigFlags::MCAST_QUERIER_V4.0 | ConfigFlags::MCAST_QUERIER_V6.0);
@@ -45,9 +44,11 @@ pub fn over(pins: &PinDir, object: &[u8], tables: &mut Tables) -> Result<()> {
     }
     carry_vlans(&old, tables)?;
     carry_policies(&old, tables)?;
-    if let (Some(records), Some(state)) = (old.array::<PortRecord>(maps::RECORDS)?, &state) {
+    let (records, ports) = (old.array::<PortRecord>(maps::RECORDS)?, old.array::<Port>(maps::PORTS)?);
+    if let (Some(records), Some(ports)) = (records, ports) {
         for id in (0..MAX_PORTS).map(|index| PortId(index as u16)) {
-            let (record, port) = (get(&records, maps::RECORDS, id.index())?, state.port(id));
+            let (record, port) =
+                (get(&records, maps::RECORDS, id.index())?, get(&ports, maps::PORTS, id.index())?);
             // A word's policy lies in another map, which may have been carried over or not.
             tables.set_facts(id, port)?;
             if !record.name().is_empty() {

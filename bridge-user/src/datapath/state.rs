@@ -5,16 +5,15 @@ use std::{
     num::NonZeroUsize,
     os::fd::AsFd as _,
     ptr::NonNull,
-    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use aya::maps::MapData;
 use bridge_common::{
-    Config, Port, PortFlags, PortId,
+    Config, Port, PortId,
     capture::Capture,
     maps::STATE,
-    port::MAX_PORTS,
-    state::{State, at_place, is_at_place, place_of},
+    state::{Device, State, place_of},
 };
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
@@ -67,48 +66,44 @@ impl Shared {
         unsafe { write(&raw mut (*self.0.as_ptr()).capture, capture) };
     }
 
-    /// The facts of a port; none for a number out of range.
-    pub(super) fn port(&self, id: PortId) -> Port {
-        self.port_words(id).map_or(Port::NONE, |[ifindex, mtu, flags]| {
-            let read = |word: &AtomicU32| word.load(Ordering::Acquire);
-            Port { ifindex: read(ifindex), mtu: read(mtu), flags: PortFlags(read(flags)) }
-        })
-    }
-
-    /// The word of flags last: it says whether the others count.
-    pub(super) fn set_port(&self, id: PortId, port: Port) {
-        if let Some([ifindex, mtu, flags]) = self.port_words(id) {
-            ifindex.store(port.ifindex, Ordering::Release);
-            mtu.store(port.mtu, Ordering::Release);
-            flags.store(port.flags.0, Ordering::Release);
+    /// Tells the programs what is true of a port, if its device has its place.
+    pub(super) fn set_port(&self, id: PortId, port: &Port) {
+        let (device, [whose, facts]) = (Device::of(id, port), self.place(port.ifindex));
+        if whose.load(Ordering::Acquire) == device.whose {
+            facts.store(device.facts, Ordering::Release);
         }
     }
 
-    fn port_words(&self, id: PortId) -> Option<[&AtomicU32; 3]> {
-        if id.index() >= MAX_PORTS {
-            return None;
+    /// Tells the programs which port a device is, if there is a place for it: one that another device has stays that one's.
+    pub(super) fn set_device(&self, id: PortId, port: &Port) {
+        let (device, [whose, facts]) = (Device::of(id, port), self.place(port.ifindex));
+        let before = whose.load(Ordering::Acquire);
+        if before == 0 || is_of(before, port.ifindex) {
+            whose.store(0, Ordering::SeqCst);
+            facts.store(device.facts, Ordering::SeqCst);
+            whose.store(device.whose, Ordering::SeqCst);
         }
-        // SAFETY: aligned words of the element, mapped for as long as this lives, and there are so many ports.
+    }
+
+    /// Tells the programs that a device is no port.
+    pub(super) fn clear_device(&self, ifindex: u32) {
+        let [whose, _] = self.place(ifindex);
+        if is_of(whose.load(Ordering::Acquire), ifindex) {
+            whose.store(0, Ordering::SeqCst);
+        }
+    }
+
+    fn place(&self, ifindex: u32) -> [&AtomicU64; 2] {
+        // SAFETY: aligned words of the element, mapped for as long as this lives, and there are so many places.
         unsafe {
-            let port = (&raw mut (*self.0.as_ptr()).ports).cast::<Port>().add(usize::from(id.0));
-            let flags = (&raw mut (*port).flags).cast::<u32>();
-            Some(
-                [&raw mut (*port).ifindex, &raw mut (*port).mtu, flags].map(|word| AtomicU32::from_ptr(word)),
-            )
+            let place = (&raw mut (*self.0.as_ptr()).devices).cast::<Device>().add(place_of(ifindex));
+            [&raw mut (*place).whose, &raw mut (*place).facts].map(|word| AtomicU64::from_ptr(word))
         }
     }
+}
 
-    /// Tells the programs which port a device is, or that it is none, if there is a place for it: one that another device has stays that one's.
-    pub(super) fn set_port_at(&self, ifindex: u32, port: Option<PortId>) {
-        // SAFETY: an aligned word of the element, and there are so many places.
-        let place = unsafe {
-            AtomicU64::from_ptr((&raw mut (*self.0.as_ptr()).port_at).cast::<u64>().add(place_of(ifindex)))
-        };
-        let before = place.load(Ordering::Acquire);
-        if before == 0 || is_at_place(before, ifindex) {
-            place.store(port.map_or(0, |port| at_place(ifindex, port)), Ordering::Release);
-        }
-    }
+const fn is_of(whose: u64, ifindex: u32) -> bool {
+    Device { whose, facts: 0 }.is(ifindex)
 }
 
 /// # Safety

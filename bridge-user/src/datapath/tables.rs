@@ -40,6 +40,7 @@ pub struct Tables {
     /// The same map again: aya keeps the descriptor of the typed one to itself.
     fdb_data: MapData,
     state: Shared,
+    ports: Array<MapData, Port>,
     records: Array<MapData, PortRecord>,
     /// As above.
     records_data: MapData,
@@ -80,6 +81,7 @@ impl Tables {
             fdb: typed(maps::FDB, data(maps::FDB)?)?,
             fdb_data: data(maps::FDB)?,
             state: Shared::open(&data(maps::STATE)?)?,
+            ports: typed(maps::PORTS, data(maps::PORTS)?)?,
             records: typed(maps::RECORDS, data(maps::RECORDS)?)?,
             records_data: data(maps::RECORDS)?,
             bridge: typed(maps::BRIDGE, data(maps::BRIDGE)?)?,
@@ -127,13 +129,14 @@ impl Tables {
 
     /// The facts of a port.
     pub fn port(&self, id: PortId) -> Result<Port> {
-        Ok(self.state.port(id))
+        self.ports.get(&id.index(), 0).map_err(|error| read_error(maps::PORTS, error))
     }
 
     /// Writes the facts of a port.
     pub fn set_port(&mut self, id: PortId, port: Port) -> Result<()> {
         self.floods.outdate()?;
-        self.state.set_port(id, port);
+        self.ports.set(id.index(), port, 0).map_err(|error| write_error(maps::PORTS, error))?;
+        self.state.set_port(id, &port);
         Ok(())
     }
 
@@ -173,7 +176,10 @@ impl Tables {
             None => absent_is_fine(self.port_of.remove(&ifindex)),
         };
         outcome.map_err(|error| write_error(maps::PORT_OF, error))?;
-        self.state.set_port_at(ifindex, port);
+        match port {
+            Some(id) => self.state.set_device(id, &Port { ifindex, ..self.port(id)? }),
+            None => self.state.clear_device(ifindex),
+        }
         Ok(())
     }
 
