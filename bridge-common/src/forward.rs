@@ -4,7 +4,7 @@
 //! because XDP commits entirely or not at all: a frame that it leaves to TC must have left no trace.
 //! [`leave`] is the part that each copy of a flood asks anew.
 
-pub use crate::decision::{Decision, Learn, Lesson, Plain, Spread, Verdict};
+pub use crate::decision::{Decision, Learn, Lesson, Spread, Verdict};
 use crate::{
     Config, DropReason, Fdb, FdbEntry, FdbEventKind, Frame, Mac, Port, PortFlags, PortId, Ports,
     config::ConfigFlags,

@@ -12,8 +12,9 @@ use bridge_common::{
     Verdict,
     capture::Wanted,
     commit, decide,
-    forward::{Lesson, Plain, Spread, departed},
+    forward::{Lesson, Spread, departed},
     frame::Segments,
+    plain::{Plain, at_once},
     policy::Guards,
     vlan::{Retag, Tag},
 };
@@ -232,7 +233,7 @@ pub fn judge_buffer<R>(
     ctx: &TcContext,
     (ingress, port): (PortId, impl FnOnce(&Tables) -> Option<Port>),
     frames: Segments,
-    plain: impl FnOnce(Plain) -> Option<R>,
+    plain: impl Fn(Plain) -> R,
 ) -> Option<Judgement<R>> {
     let look = |frame: &Frame, guards| looking::buffer(ctx.skb.skb, frame, ingress, guards);
     let tables = Tables::open()?;
@@ -247,7 +248,7 @@ pub fn judge_window<R>(
     tables: &Tables,
     (ingress, port): (PortId, &Port),
     frames: Segments,
-    plain: impl FnOnce(Plain) -> Option<R>,
+    plain: impl Fn(Plain) -> R,
 ) -> Option<Judgement<R>> {
     let look = |frame: &Frame, guards| looking::window(ctx.ctx, frame, ingress, guards);
     judge(&Window::of_xdp(ctx), tables, None, (ingress, Some(port)), frames, look, plain)
@@ -261,7 +262,7 @@ fn judge<R>(
     (ingress, port): (PortId, Option<&Port>),
     frames: Segments,
     look: impl FnOnce(&Frame, Guards) -> Option<DropReason>,
-    plain: impl FnOnce(Plain) -> Option<R>,
+    plain: impl Fn(Plain) -> R,
 ) -> Option<Judgement<R>> {
     let (moment, config, wanted) = (tables.moment(), tables.config(), tables.capture().wanted);
     let Some(frame) = Frame::parse(packet, frames, aside, config.filters_vlans()) else {
@@ -270,11 +271,13 @@ fn judge<R>(
     };
     let question = Question { frame, ingress, now: moment.now, config };
     let stations = RecentStations(moment);
+    let shown = wanted != Wanted::NOTHING;
+    if !shown && let Some(found) = port.and_then(|port| at_once(&question, port, &stations, tables)) {
+        return Some(Judgement::Done(plain(found)));
+    }
     let decision = decide(&question, port, &stations, tables, |guards| look(&frame, guards));
-    if wanted == Wanted::NOTHING
-        && let Some(done) = decision.plain().and_then(plain)
-    {
-        return Some(Judgement::Done(done));
+    if !shown && let Some(found) = decision.plain() {
+        return Some(Judgement::Done(plain(found)));
     }
     open(&frame, ingress, moment.now, &decision)
 }

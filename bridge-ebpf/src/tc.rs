@@ -11,9 +11,9 @@ use bridge_common::{
     DropReason, Port, PortId, Verdict,
     capture::{Path, Sight},
     config::ConfigFlags,
-    forward::Plain,
     frame::{Segments, header_length},
     maps::OWN_TAG,
+    plain::Plain,
     port::Ports as _,
     vlan::Retag,
 };
@@ -152,19 +152,14 @@ fn forward(ctx: &TcContext, ingress: PortId, port: impl FnOnce(&Tables) -> Optio
 
 /// Most frames: out of a port, as they are.
 #[inline(always)]
-fn pass_on(
-    ctx: &TcContext,
-    ingress: PortId,
-    frames: &Segments,
-    Plain { egress, to, vlan }: Plain,
-) -> Option<i32> {
+fn pass_on(ctx: &TcContext, ingress: PortId, frames: &Segments, Plain { egress, to, vlan }: Plain) -> i32 {
     account::received(ingress, frames);
     account::sent(egress, frames);
     if vlan != 0 {
         account::received_in(vlan, frames);
         account::sent_in(vlan, frames);
     }
-    Some(hand_to(ctx, ingress, egress, to.ifindex))
+    hand_to(ctx, ingress, egress, to.ifindex)
 }
 
 /// Hands a frame for many to the programs for these.

@@ -10,9 +10,9 @@ use aya_ebpf::{
 use bridge_common::{
     DropReason, Port, PortFlags, PortId, SlowReason, Verdict,
     capture::{Path, Sight},
-    forward::Plain,
     frame::Segments,
     guard,
+    plain::Plain,
     port::LINK_OVERHEAD,
     vlan::Retag,
 };
@@ -64,7 +64,7 @@ fn take(ctx: &XdpContext, tables: &Tables, ingress: PortId, port: &Port) -> Resu
         |plain| pass_on(ctx, (ingress, port.flags), &frames, plain),
     );
     let judged = match judgement {
-        Some(Judgement::Done(action)) => return Ok(action),
+        Some(Judgement::Done(outcome)) => return outcome,
         Some(Judgement::Open(judged)) => judged,
         None => return Ok(xdp_action::XDP_PASS),
     };
@@ -90,26 +90,42 @@ fn take(ctx: &XdpContext, tables: &Tables, ingress: PortId, port: &Port) -> Resu
     Ok(action)
 }
 
-/// Most frames: out of a port, or `None` where it takes a closer look, and then nothing has been done.
+/// Most frames: out of a port, or left to TC.
 #[inline(always)]
 fn pass_on(
     ctx: &XdpContext,
     (ingress, from): (PortId, PortFlags),
     frames: &Segments,
     Plain { egress, to, vlan }: Plain,
-) -> Option<u32> {
-    let proved = !guard_is_on() || !from.has(PortFlags::GUARD) || xbr_prove(ctx.ctx) == PROVED;
-    if egress == PortId::HOST || !to.flags.has(PortFlags::XDP) || !proved {
-        return None;
+) -> Result<u32, SlowReason> {
+    if egress == PortId::HOST {
+        return Err(SlowReason::ToHost);
     }
-    let action = DEVICES.redirect(egress.index(), 0).ok()?;
+    if !to.flags.has(PortFlags::XDP) {
+        return Err(SlowReason::ToTc);
+    }
+    prove(ctx, from)?;
+    // The slot is empty for the moment between a port's facts and its device: TC knows the way.
+    let action = DEVICES.redirect(egress.index(), 0).map_err(|_| SlowReason::ToTc)?;
     account::sent(egress, frames);
     account::received(ingress, frames);
     if vlan != 0 {
         account::sent_in(vlan, frames);
         account::received_in(vlan, frames);
     }
-    Some(action)
+    Ok(action)
+}
+
+/// Has the guard look at a frame of a port that may bring in unfinished checksums.
+#[inline(always)]
+fn prove(ctx: &XdpContext, from: PortFlags) -> Result<(), SlowReason> {
+    if guard_is_on()
+        && from.has(PortFlags::GUARD)
+        && let Some(reason) = SlowReason::from_index(xbr_prove(ctx.ctx))
+    {
+        return Err(reason);
+    }
+    Ok(())
 }
 
 /// Sends a frame out of a port. It may be left to TC as long as nothing about it has changed.
@@ -124,12 +140,7 @@ fn redirect(
     if !flags.has(PortFlags::XDP) {
         return Err(SlowReason::ToTc);
     }
-    if guard_is_on()
-        && from.has(PortFlags::GUARD)
-        && let Some(reason) = SlowReason::from_index(xbr_prove(ctx.ctx))
-    {
-        return Err(reason);
-    }
+    prove(ctx, from)?;
     if retag != Retag::Keep {
         DEVICES.get(to.index()).ok_or(SlowReason::ToTc)?;
         if !retag_xdp(ctx, retag, judged.vlan()) {
@@ -141,7 +152,7 @@ fn redirect(
             sent(judged, to, flags, retag);
             Ok((action, Sight::forwarded(judged.ingress(), to, Path::Xdp)))
         }
-        // The slot is empty for the moment between a port's facts and its device: TC knows the way.
+        // As above.
         Err(_) if retag == Retag::Keep => Err(SlowReason::ToTc),
         // It was emptied after its tag was changed.
         Err(_) => {
