@@ -4,7 +4,10 @@
 //! need, or finds nothing; the model compares the two for every frame.
 
 use crate::{
-    Decision, Port, PortFlags, PortId, Ports, Question, Stations, Verdict, decision::Lesson, vlan::Retag,
+    Decision, Port, PortFlags, PortId, Ports, Question, Stations, Verdict,
+    decision::Lesson,
+    port::MAX_PORTS,
+    vlan::{MAX_VLANS, Retag},
 };
 
 /// What is decided about most frames: to one port, as they are, and nothing to be written down or taken for it.
@@ -12,10 +15,40 @@ use crate::{
 pub struct Plain {
     /// Where it goes.
     pub egress: PortId,
-    /// That port's facts.
-    pub to: Port,
+    /// That port's device.
+    pub ifindex: u32,
+    /// Whether that takes redirects of XDP.
+    pub takes_xdp: bool,
     /// See [`Decision::vlan`].
     pub vlan: u16,
+}
+
+impl Plain {
+    const PRESENT: u64 = 1 << 63;
+
+    #[inline(always)]
+    const fn new(egress: PortId, to: &Port, vlan: u16) -> Self {
+        Self { egress, ifindex: to.ifindex, takes_xdp: to.flags.has(PortFlags::XDP), vlan }
+    }
+
+    /// The same as one word, which is not 0.
+    #[inline(always)]
+    pub const fn to_word(&self) -> u64 {
+        const { assert!(MAX_PORTS == 1 << 8 && MAX_VLANS <= 1 << 12) };
+        let (egress, vlan) = ((self.egress.0 as u64 & 0xff) << 32, (self.vlan as u64 & 0xfff) << 40);
+        Self::PRESENT | self.ifindex as u64 | egress | vlan | (self.takes_xdp as u64) << 52
+    }
+
+    /// What such a word says.
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self {
+            egress: PortId((word >> 32 & 0xff) as u16),
+            ifindex: word as u32,
+            takes_xdp: word >> 52 & 1 != 0,
+            vlan: (word >> 40 & 0xfff) as u16,
+        }
+    }
 }
 
 impl Decision {
@@ -27,7 +60,7 @@ impl Decision {
             Verdict::Forward(egress)
                 if self.lesson == Lesson::Nothing && self.retag == Retag::Keep && !charged =>
             {
-                Some(Plain { egress, to: self.to, vlan: self.vlan })
+                Some(Plain::new(egress, &self.to, self.vlan))
             }
             _ => None,
         }
@@ -78,7 +111,7 @@ pub fn at_once(
     if egress == *ingress || apart || !fits || to.flags.has(PortFlags::RATE_OUT) {
         return None;
     }
-    Some(Plain { egress, to, vlan: 0 })
+    Some(Plain::new(egress, &to, 0))
 }
 
 #[cfg(test)]
@@ -93,7 +126,7 @@ mod tests {
         let (egress, from) = (PortId(3), PortFlags::UP.or(PortFlags::STORM));
         let verdict = Verdict::Forward(egress);
         let plain = Decision { verdict, vlan: 9, from, to, ..Decision::refuse(DropReason::NoPort, egress) };
-        assert_eq!(plain.plain(), Some(Plain { egress, to, vlan: 9 }));
+        assert_eq!(plain.plain(), Some(Plain::new(egress, &to, 9)));
         for other in [
             Decision { verdict: Verdict::Flood(egress), ..plain },
             Decision { verdict: Verdict::Drop(DropReason::NoPort, egress), ..plain },
@@ -104,6 +137,18 @@ mod tests {
             Decision { to: Port { flags: to.flags.or(PortFlags::RATE_OUT), ..to }, ..plain },
         ] {
             assert_eq!(other.plain(), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_word_says_all_of_it() {
+        for takes_xdp in [false, true] {
+            let all = Plain { egress: PortId(255), ifindex: u32::MAX, takes_xdp, vlan: 4095 };
+            let none = Plain { egress: PortId(0), ifindex: 0, takes_xdp, vlan: 0 };
+            for plain in [all, none] {
+                assert_eq!(Plain::from_word(plain.to_word()), plain);
+                assert_ne!(plain.to_word(), 0);
+            }
         }
     }
 }

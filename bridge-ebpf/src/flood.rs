@@ -22,7 +22,8 @@ use bridge_common::{
 
 use crate::{
     account, capture,
-    judge::{Judged, sent},
+    judge::sent,
+    judged::Judged,
     neigh,
     state::Tables,
     tag::Whole,

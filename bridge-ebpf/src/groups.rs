@@ -9,7 +9,7 @@ use bridge_common::{
 };
 
 use crate::{
-    judge::Judged,
+    judged::Judged,
     maps::{GROUP_SETS, GROUPS},
     packet::Copied,
     snoop::xbr_snoop,

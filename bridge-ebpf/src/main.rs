@@ -29,6 +29,7 @@ mod capture;
 mod flood;
 mod groups;
 mod judge;
+mod judged;
 mod looking;
 mod maps;
 mod neigh;

@@ -21,7 +21,7 @@ use bridge_common::{
     vlan::{MAX_VLANS, Vlan, VlanCounters},
 };
 
-use crate::judge::Judged;
+use crate::judged::Judged;
 
 #[map]
 pub static PORT_OF: HashMap<u32, u32> = HashMap::with_max_entries(MAX_PORTS, 0);

@@ -18,7 +18,8 @@ use bridge_common::{
 
 use crate::{
     account, atomic, capture,
-    judge::{Judged, sent},
+    judge::sent,
+    judged::Judged,
     maps::{HEARD, JUDGED, NEIGH_USED, NEIGHBOURS},
     packet::Copied,
     state::Tables,

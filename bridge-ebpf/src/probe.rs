@@ -8,7 +8,7 @@ use aya_ebpf::{
 use bridge_common::{Packet, PortId, Ports as _, maps::OWN_TAG, probe};
 
 use crate::{
-    judge::Judged,
+    judged::Judged,
     maps::{PROBE, PROBED},
     packet::Copied,
     state::Tables,

@@ -22,7 +22,8 @@ use crate::{
     account, capture,
     flood::{xbr_flood, xbr_rest},
     groups,
-    judge::{Judged, Judgement, judge_buffer, sent, settle},
+    judge::{Judgement, judge_buffer, sent, settle},
+    judged::Judged,
     maps::{ANSWERING, FLOODING, JUDGED},
     packet::Copied,
     probe::xbr_probed_buffer,
@@ -152,14 +153,19 @@ fn forward(ctx: &TcContext, ingress: PortId, port: impl FnOnce(&Tables) -> Optio
 
 /// Most frames: out of a port, as they are.
 #[inline(always)]
-fn pass_on(ctx: &TcContext, ingress: PortId, frames: &Segments, Plain { egress, to, vlan }: Plain) -> i32 {
+fn pass_on(
+    ctx: &TcContext,
+    ingress: PortId,
+    frames: &Segments,
+    Plain { egress, ifindex, vlan, .. }: Plain,
+) -> i32 {
     account::received(ingress, frames);
     account::sent(egress, frames);
     if vlan != 0 {
         account::received_in(vlan, frames);
         account::sent_in(vlan, frames);
     }
-    hand_to(ctx, ingress, egress, to.ifindex)
+    hand_to(ctx, ingress, egress, ifindex)
 }
 
 /// Hands a frame for many to the programs for these.

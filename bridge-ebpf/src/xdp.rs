@@ -19,7 +19,8 @@ use bridge_common::{
 
 use crate::{
     account, capture,
-    judge::{Judged, Judgement, judge_window, sent, settle},
+    judge::{Judgement, judge_window, sent, settle},
+    judged::Judged,
     maps::{DEVICES, SPREADING, guard_is_on},
     packet::Window,
     probe::xbr_probed_window,
@@ -96,12 +97,12 @@ fn pass_on(
     ctx: &XdpContext,
     (ingress, from): (PortId, PortFlags),
     frames: &Segments,
-    Plain { egress, to, vlan }: Plain,
+    Plain { egress, takes_xdp, vlan, .. }: Plain,
 ) -> Result<u32, SlowReason> {
     if egress == PortId::HOST {
         return Err(SlowReason::ToHost);
     }
-    if !to.flags.has(PortFlags::XDP) {
+    if !takes_xdp {
         return Err(SlowReason::ToTc);
     }
     prove(ctx, from)?;
