@@ -77,7 +77,7 @@ pub const FLOODING: &str = "FLOODING";
 
 /// `[0] -> ` the program [`programs::SPREADING`].
 pub const SPREADING: &str = "SPREADING";
-/// `[0] -> ` for each CPU, what was decided about a frame that is not [`crate::forward::Plain`], for those who go on with it.
+/// `[0] -> ` for each CPU, what was decided about a frame that is not [`crate::plain::Plain`], for those who go on with it.
 pub const JUDGED: &str = "JUDGED";
 
 /// `[0] -> u64`: the generation of all that floods depend on. What was worked out in another counts no more.

@@ -31,9 +31,9 @@ const NOBODY: u64 = 0xffff;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Recent {
-    /// The station's key and what [`mixed`] makes of the other word: a row that two CPUs have written half each is no station's.
+    /// The station's key, and the other word with its bits mixed, in one: a row that two CPUs have written half each is no station's.
     pub check: u64,
-    /// The port in bits 0 to 7; [`WRITTEN`]; [`STATIC`]; when the station was last heard, in steps, in bits 10 to 34; the generation in bits 35 to 63.
+    /// The port in bits 0 to 7; bit 8 if anything was written; bit 9 if the station is static; when the station was last heard, in steps, in bits 10 to 34; the generation in bits 35 to 63.
     /// Times wrap around in 52 days: a station that was silent for so long, and that nobody has swept away, may be taken for one that was
     /// just heard.
     pub facts: u64,

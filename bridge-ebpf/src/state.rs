@@ -79,12 +79,13 @@ impl Tables {
     #[inline(always)]
     pub fn came_in(&self, ifindex: u32) -> Option<(PortId, Port)> {
         // SAFETY: there are so many places, and these are aligned words of an array element.
-        let place = unsafe { (&raw const (*self.0).devices).cast::<Device>().add(place_of(ifindex)) };
-        let read = |word: *const u64| unsafe { word.read_volatile() };
-        let mut device = unsafe {
-            Device { whose: read(&raw const (*place).whose), facts: read(&raw const (*place).facts) }
+        let (mut device, again) = unsafe {
+            let place = (&raw const (*self.0).devices).cast::<Device>().add(place_of(ifindex));
+            let (whose, facts) = (&raw const (*place).whose, &raw const (*place).facts);
+            let device = Device { whose: whose.read_volatile(), facts: facts.read_volatile() };
+            (device, whose.read_volatile())
         };
-        if !device.is(ifindex) || read(unsafe { &raw const (*place).whose }) != device.whose {
+        if !device.is(ifindex) || again != device.whose {
             let whose = xbr_whose(ifindex);
             device = Device { whose, facts: xbr_facts(whose) };
         }

@@ -173,7 +173,7 @@ mod tests {
         let btf = Btf::parse(&data).unwrap();
         assert_eq!(btf.offset_of("network", ""), None);
         let running = facts(1);
-        assert!(running.rows_at < 64 && running.rows_at % 8 == 0, "{running:?}");
+        assert!(running.rows_at < 64 && running.rows_at.is_multiple_of(8), "{running:?}");
     }
 
     #[test]
