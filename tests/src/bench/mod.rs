@@ -6,6 +6,7 @@
 mod against;
 pub mod baseline;
 pub mod charts;
+mod line;
 mod load;
 mod machine;
 mod ovs;
