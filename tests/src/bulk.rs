@@ -66,9 +66,9 @@ pub(crate) fn send(mut to: &TcpStream, bytes: u64) -> Result<f64> {
     Ok((bytes * 8) as f64 / began.elapsed().as_secs_f64())
 }
 
-/// Has each of these connections find its pace, and gives how many bytes a turn has, and what they carried in bits a second. From here on
+/// Has each of these connections find its pace, and gives how many bytes a turn of so long has, and what they carried in bits a second. From here on
 /// a turn that hangs for 20 seconds is an error.
-pub(crate) fn warm(streams: &[&TcpStream]) -> Result<(u64, Vec<f64>)> {
+pub(crate) fn warm(streams: &[&TcpStream], turn: Duration) -> Result<(u64, Vec<f64>)> {
     let mut rates = vec![0.0; streams.len()];
     for stream in streams {
         stream.set_read_timeout(Some(crate::patience(Duration::from_secs(20))))?;
@@ -81,7 +81,7 @@ pub(crate) fn warm(streams: &[&TcpStream]) -> Result<(u64, Vec<f64>)> {
         }
     }
     let mean = rates.iter().sum::<f64>() / rates.len() as f64;
-    Ok(((mean / 8.0 * TURN.as_secs_f64()) as u64, rates))
+    Ok(((mean / 8.0 * turn.as_secs_f64()) as u64, rates))
 }
 
 /// How much the second connection carries, to the first. Both lead to [`serve_bulk`].

@@ -29,9 +29,9 @@ const TCX: &[Subject] = &[Subject::LinuxBridge, Subject::xbr("--hook tc"), Subje
 
 pub const WORKS: &[Work] = &[
     Work::quick("xdp/1", |options, name| frames(options, name, 2, XDP)),
-    Work::quick("xdp/1k", |options, name| frames(options, name, 1024, XDP)),
+    Work::quick("xdp/1k", |options, name| frames(options, name, 1024, XDP)).gated(),
     Work::quick("xdp/64k", |options, name| frames(options, name, 65_536, XDP)),
-    Work::quick("tcx/1", |options, name| frames(options, name, 2, TCX)),
+    Work::quick("tcx/1", |options, name| frames(options, name, 2, TCX)).gated(),
     Work::quick("policy", |options, name| frames(options, name, 2, &[Subject::xbr("--hook xdp"), GUARDED])),
 ];
 

@@ -4,6 +4,8 @@
 //! All switches stand at once, each with a segment of its own. Connections through them carry data by turns of a fraction of a second, the same
 //! thread sends through all, and it goes on until the ratio is certain.
 
+use std::time::Duration;
+
 use super::Work;
 use crate::{
     Enough, GuestKind,
@@ -16,11 +18,13 @@ use crate::{
     bulk, on_processor, rounds,
 };
 
+/// Shorter than what disturbs a machine lasts, so that it meets all lines alike; long to a round trip.
+const TURN: Duration = Duration::from_millis(100);
 /// `auto` chooses the hook.
 const SUBJECTS: &[Subject] = &[Subject::LinuxBridge, Subject::xbr("")];
 
 pub const WORKS: &[Work] = &[
-    Work::quick("tcp/veths", |options, name| tcp(options, name, GuestKind::Veth, Ends::Guests)),
+    Work::quick("tcp/veths", |options, name| tcp(options, name, GuestKind::Veth, Ends::Guests)).gated(),
     Work::long("tcp/taps", |options, name| tcp(options, name, GuestKind::TapVnetHdr, Ends::Guests)),
     Work::long("tcp/to-host", |options, name| tcp(options, name, GuestKind::Veth, Ends::ToHost)),
     Work::long("tcp/from-host", |options, name| tcp(options, name, GuestKind::Veth, Ends::FromHost)),
@@ -57,7 +61,7 @@ fn null(options: &Options, work: &str, kind: GuestKind, ends: Ends) -> Vec<Row> 
 
 /// Rounds until it is certain, and for how long at most.
 fn enough(options: &Options) -> Enough {
-    Enough { least: options.rounds, most: if options.quick { 15 } else { 45 }, error: 0.01 }
+    Enough { least: options.rounds, most: if options.quick || options.gate { 30 } else { 150 }, error: 0.01 }
 }
 
 #[track_caller]
@@ -118,6 +122,6 @@ impl<'a> Transfer<'a> {
     fn connect(&mut self) {
         self.connections = self.lines.iter().map(|line| line.connect().expect("a connection")).collect();
         let streams: Vec<_> = self.connections.iter().map(Connection::stream).collect();
-        (self.bytes, _) = bulk::warm(&streams).expect("TCP");
+        (self.bytes, _) = bulk::warm(&streams, TURN).expect("TCP");
     }
 }
