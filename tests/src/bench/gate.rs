@@ -7,6 +7,7 @@ use super::{
     baseline::{Change, changes, fallen},
     run,
 };
+use crate::median;
 
 /// The share of its baseline that a ratio must keep, on a machine like the baseline's.
 const KEPT: f64 = 0.85;
@@ -14,7 +15,7 @@ const KEPT: f64 = 0.85;
 const KEPT_ELSEWHERE: f64 = 0.6;
 
 /// Of a look at it.
-pub const ROUNDS: usize = 4;
+pub const ROUNDS: usize = 6;
 
 /// What a gate has found.
 pub struct Held {
@@ -41,6 +42,19 @@ pub fn file() -> PathBuf {
 /// Measures the gate's works, against the Linux bridge only.
 pub fn measure(options: &Options, said: impl FnMut(&Row)) -> Report {
     run(&Options { gate: true, against: vec![Against::Bridge], ..options.clone() }, said)
+}
+
+/// What a baseline keeps of a run: for each work one round, whose ratios are the medians.
+pub fn condensed(report: &Report) -> Report {
+    let condense = |row: &Row| {
+        let (first, figures) = &row.figures[0];
+        let middle = median(figures.clone()).0;
+        let to_first = |subject: &str| row.ratio(subject, first).map_or(f64::NAN, |(ratio, ..)| ratio);
+        let figures =
+            row.figures.iter().map(|(subject, _)| (subject.clone(), vec![middle * to_first(subject)]));
+        Row { figures: figures.collect(), ..row.clone() }
+    };
+    Report { machine: report.machine.clone(), rows: report.rows.iter().map(condense).collect() }
 }
 
 /// Measures them, and those that have fallen once more: others may have had the machine. `said` gets every row and every such sentence.
@@ -116,6 +130,17 @@ mod tests {
         .unwrap();
         assert_eq!(fallen(&held), ["c"]);
         assert_eq!(held.report.rows.len(), 3);
+    }
+
+    #[test]
+    fn a_baseline_has_the_medians_of_the_ratios() {
+        let mut run = report("6.18", &[("a", 3.0)]);
+        run.rows[0].figures =
+            vec![("bridge".into(), vec![1.0, 2.0, 4.0]), ("xbr".into(), vec![3.0, 4.0, 16.0])];
+        assert_eq!(
+            condensed(&run).rows[0].figures,
+            [("bridge".into(), vec![2.0]), ("xbr".into(), vec![6.0])]
+        );
     }
 
     #[test]

@@ -131,8 +131,8 @@ fn renew(args: &Args) -> Result<ExitCode> {
     let report = gate::measure(&args.options(15)?, |row| println!("{row}"));
     save(&args.to, &report, &report.markdown())?;
     let path = gate::file();
-    std::fs::copy(args.to.join("results.json"), &path)
-        .with_context(|| format!("cannot write {}", path.display()))?;
+    let text = serde_json::to_string_pretty(&gate::condensed(&report))?;
+    std::fs::write(&path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
     println!("{}", path.display());
     Ok(ExitCode::SUCCESS)
 }

@@ -13,7 +13,7 @@ use crate::{
         Better, Options, Row,
         line::{Connection, Ends, Line, Part},
         subject::Subject,
-        turns::row,
+        turns::{filled, row},
     },
     bulk, on_processor, rounds,
 };
@@ -65,7 +65,7 @@ fn enough(options: &Options) -> Enough {
 }
 
 #[track_caller]
-fn measure(options: &Options, mut row: Row, subjects: &[Subject], kind: GuestKind, ends: Ends) -> Row {
+fn measure(options: &Options, row: Row, subjects: &[Subject], kind: GuestKind, ends: Ends) -> Row {
     let lines: Vec<_> = subjects.iter().map(|subject| Line::set(options, subject, kind, ends)).collect();
     let before: Vec<_> = lines.iter().map(Line::carried).collect();
     let mut transfer = Transfer::new(&lines);
@@ -83,11 +83,8 @@ fn measure(options: &Options, mut row: Row, subjects: &[Subject], kind: GuestKin
             row.work
         );
     }
-    for (at, (_, all)) in row.figures.iter_mut().enumerate() {
-        all.extend(figures.iter().map(|round| round[at][0]));
-    }
     lines.into_iter().for_each(Line::stop);
-    row
+    filled(row, &figures)
 }
 
 /// Bulk TCP over several lines by turns.
