@@ -61,7 +61,11 @@ fn null(options: &Options, work: &str, kind: GuestKind, ends: Ends) -> Vec<Row> 
 
 /// Rounds until it is certain, and for how long at most.
 fn enough(options: &Options) -> Enough {
-    Enough { least: options.rounds, most: if options.quick || options.gate { 30 } else { 20 * options.rounds }, error: 0.01 }
+    Enough {
+        least: options.rounds,
+        most: if options.quick || options.gate { 30 } else { 20 * options.rounds },
+        error: 0.01,
+    }
 }
 
 #[track_caller]
