@@ -1,7 +1,7 @@
 //! Bulk TCP over two connections by turns, which both stay: a turn is a fraction of a second, so that whatever the machine does besides
 //! meets both alike.
 
-use std::io::{Read, Result, Write};
+use std::io::{ErrorKind, Read, Result, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -29,17 +29,21 @@ pub fn serve_bulk(listener: &TcpListener) -> Result<()> {
 }
 
 /// After a number of bytes, and that many bytes, one comes back.
-fn serve(mut stream: TcpStream) -> Result<()> {
+pub(crate) fn serve(mut stream: TcpStream) -> Result<()> {
     let mut buffer = vec![0; 256 << 10];
     loop {
         let mut head = [0; 8];
-        stream.read_exact(&mut head)?;
+        match stream.read_exact(&mut head) {
+            // Between two turns is where a connection ends.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(()),
+            other => other?,
+        }
         let mut left = u64::from_be_bytes(head);
         while left > 0 {
             let most = left.min(buffer.len() as u64) as usize;
             let count = stream.read(&mut buffer[..most])?;
             if count == 0 {
-                return Err(std::io::ErrorKind::UnexpectedEof.into());
+                return Err(ErrorKind::UnexpectedEof.into());
             }
             left -= count as u64;
         }
@@ -48,7 +52,7 @@ fn serve(mut stream: TcpStream) -> Result<()> {
 }
 
 /// The bits a second at which so many bytes have arrived.
-fn send(mut to: &TcpStream, bytes: u64) -> Result<f64> {
+pub(crate) fn send(mut to: &TcpStream, bytes: u64) -> Result<f64> {
     let buffer = vec![0x5a; 256 << 10];
     let began = Instant::now();
     to.write_all(&bytes.to_be_bytes())?;
@@ -62,7 +66,25 @@ fn send(mut to: &TcpStream, bytes: u64) -> Result<f64> {
     Ok((bytes * 8) as f64 / began.elapsed().as_secs_f64())
 }
 
-/// How much the second connection carries, to the first. Both lead to [`serve_bulk`]. A turn that hangs for 20 seconds is an error.
+/// Has each of these connections find its pace, and gives how many bytes a turn of so long has, and what they carried in bits a second. From here on
+/// a turn that hangs for 20 seconds is an error.
+pub(crate) fn warm(streams: &[&TcpStream], turn: Duration) -> Result<(u64, Vec<f64>)> {
+    let mut rates = vec![0.0; streams.len()];
+    for stream in streams {
+        stream.set_read_timeout(Some(crate::patience(Duration::from_secs(20))))?;
+        stream.set_write_timeout(Some(crate::patience(Duration::from_secs(20))))?;
+        stream.set_nodelay(true)?;
+    }
+    for bytes in [4 * MIB, 16 * MIB] {
+        for (rate, stream) in rates.iter_mut().zip(streams) {
+            *rate = send(stream, bytes)?;
+        }
+    }
+    let mean = rates.iter().sum::<f64>() / rates.len() as f64;
+    Ok(((mean / 8.0 * turn.as_secs_f64()) as u64, rates))
+}
+
+/// How much the second connection carries, to the first. Both lead to [`serve_bulk`].
 pub fn bulk(first: &TcpStream, second: &TcpStream, enough: Enough) -> Result<Bulk> {
     for stream in [first, second] {
         stream.set_read_timeout(Some(crate::patience(Duration::from_secs(20))))?;

@@ -82,7 +82,7 @@ pub use namespace::Namespace;
 pub use privileges::{require_privileges, require_program};
 pub use process::Process;
 pub use processors::{keep_on_processor, on_processor, processors};
-pub use ratio::{Enough, Ratio, median, ratios};
+pub use ratio::{Enough, Ratio, median, ratios, rounds};
 pub use raw::{Frame, RawPort};
 pub use relay::{Crossed, Direction};
 pub use segment::{Node, Segment, TapsBy};

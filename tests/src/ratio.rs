@@ -35,42 +35,59 @@ impl fmt::Display for Ratio {
     }
 }
 
-/// Measures how `second` is to `first`, in each of the figures that both give. A round has four turns, A B B A or B A A B by turns: what
-/// drifts evenly, as the load of the machine does, favours neither.
+/// Measures how `second` is to `first`, in each of the figures that both give, in rounds of four turns: see [`rounds`].
 pub fn ratios<const N: usize>(
     enough: Enough,
     mut first: impl FnMut() -> [f64; N],
     mut second: impl FnMut() -> [f64; N],
 ) -> [Ratio; N] {
-    let mut rounds: [Vec<f64>; N] = std::array::from_fn(|_| Vec::new());
+    let rounds = rounds(enough, 2, |arm| if arm == 0 { first() } else { second() });
+    std::array::from_fn(|figure| {
+        let of_arm = |arm: usize| rounds.iter().map(move |round| round[arm][figure]);
+        of(&of_arm(1).zip(of_arm(0)).map(|(second, first)| second / first).collect::<Vec<_>>())
+    })
+}
+
+/// What so many arms give in each round, until every figure's ratio to the first arm's is known. A round has two turns of each arm,
+/// A B B A or B A A B by turns, of which it gives the geometric mean: what drifts evenly, as the load of the machine does, favours none.
+pub fn rounds<const N: usize>(
+    enough: Enough,
+    arms: usize,
+    mut turn: impl FnMut(usize) -> [f64; N],
+) -> Vec<Vec<[f64; N]>> {
+    let mut rounds: Vec<Vec<[f64; N]>> = Vec::new();
     loop {
-        for (at, ratio) in round(rounds[0].len(), &mut first, &mut second).into_iter().enumerate() {
-            rounds[at].push(ratio);
-        }
-        let found = rounds.each_ref().map(|rounds| of(rounds));
-        let count = rounds[0].len();
-        let known = found.iter().all(|ratio| ratio.error <= enough.error);
-        if count >= enough.most || (count >= enough.least && known) {
-            return found;
+        rounds.push(round(rounds.len(), arms, &mut turn));
+        let count = rounds.len();
+        if count >= enough.most || (count >= enough.least && are_known(&rounds, enough.error)) {
+            return rounds;
         }
     }
 }
 
 fn round<const N: usize>(
     number: usize,
-    first: &mut impl FnMut() -> [f64; N],
-    second: &mut impl FnMut() -> [f64; N],
-) -> [f64; N] {
-    let (ones, others) = if number.is_multiple_of(2) {
-        let one = first();
-        let others = [second(), second()];
-        ([one, first()], others)
-    } else {
-        let other = second();
-        let ones = [first(), first()];
-        (ones, [other, second()])
+    arms: usize,
+    turn: &mut impl FnMut(usize) -> [f64; N],
+) -> Vec<[f64; N]> {
+    let place = |step: usize| if number.is_multiple_of(2) { step } else { arms - 1 - step };
+    let mut products = vec![[1.0; N]; arms];
+    for step in (0..arms).chain((0..arms).rev()) {
+        let arm = place(step);
+        for (product, figure) in products[arm].iter_mut().zip(turn(arm)) {
+            *product *= figure;
+        }
+    }
+    products.iter().map(|arm| arm.map(f64::sqrt)).collect()
+}
+
+/// Whether the median of every ratio to the first arm has no larger standard error.
+fn are_known<const N: usize>(rounds: &[Vec<[f64; N]>], error: f64) -> bool {
+    let is_known = |arm: usize, figure: usize| {
+        let ratios = rounds.iter().map(|round| round[arm][figure] / round[0][figure]);
+        median_error(ratios.collect()) <= error
     };
-    std::array::from_fn(|at| (others[0][at] * others[1][at] / (ones[0][at] * ones[1][at])).sqrt())
+    (1..rounds[0].len()).all(|arm| (0..N).all(|figure| is_known(arm, figure)))
 }
 
 fn of(rounds: &[f64]) -> Ratio {
@@ -80,7 +97,7 @@ fn of(rounds: &[f64]) -> Ratio {
 
 /// The standard error of a median, by what ranks about it are as likely as one of a normal distribution; the next ranks outward, to be
 /// on the safe side. It asks nothing of how rounds are distributed, and a few that something disturbed do not count for more than others.
-fn median_error(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median_error(mut values: Vec<f64>) -> f64 {
     let count = values.len();
     if count < 4 {
         return f64::INFINITY;
@@ -115,6 +132,20 @@ mod tests {
             assert_eq!(found.rounds, 3);
         }
         assert_eq!(time.get(), 12);
+    }
+
+    #[test]
+    fn several_arms_have_two_turns_in_each_round_forth_and_back() {
+        let mut order = Vec::new();
+        let enough = Enough { least: 2, most: 2, error: 0.0 };
+        let rounds = rounds(enough, 3, |arm| {
+            order.push(arm);
+            // The second turn of an arm gives four times the first one.
+            [(arm + 1) as f64
+                * if order.iter().filter(|one| **one == arm).count() % 2 == 1 { 1.0 } else { 4.0 }]
+        });
+        assert_eq!(order, [0, 1, 2, 2, 1, 0, 2, 1, 0, 0, 1, 2]);
+        assert_eq!(rounds, vec![vec![[2.0], [4.0], [6.0]]; 2]);
     }
 
     /// As random as a test may be: evenly from -0.5 to 0.5.

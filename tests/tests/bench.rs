@@ -1,43 +1,42 @@
-//! The measuring stick itself, and that nothing has fallen off: bounds are far below what a quiet machine reaches (`docs/performance.md`).
+//! The measuring stick itself, and that nothing has fallen below what it was (`docs/performance.md`).
 
 use xbr_lab::{
-    bench::{Better, Options, Report, Row, names, run},
+    bench::{Better, Options, Report, Row, baseline, gate, names, run},
     require_privileges,
     vm::require_full,
 };
 
-fn measured(work: &str) -> Option<Row> {
+fn options() -> Options {
+    Options { xbr: env!("CARGO_BIN_EXE_xbr-under-test").into(), ..Options::default() }
+}
+
+/// `cargo xtask bench --gate`, with the programs of this build.
+#[test]
+fn nothing_has_become_slower() {
     if !require_privileges() {
-        return None;
-    }
-    let options = Options {
-        xbr: env!("CARGO_BIN_EXE_xbr-under-test").into(),
-        rounds: 3,
-        only: vec![work.into()],
-        ..Options::default()
-    };
-    let report = run(&options, |_| {});
-    println!("{}", report.markdown());
-    report.rows.into_iter().next()
-}
-
-#[test]
-fn xdp_is_far_faster_than_a_linux_bridge() {
-    let Some(row) = measured("xdp/1k") else { return };
-    let (middle, ..) = row.ratio("xbr", "bridge").unwrap();
-    assert!(middle >= 2.2, "{middle:.2} of a Linux bridge");
-    let (ceiling, ..) = row.ratio("ceiling", "xbr").unwrap();
-    assert!(ceiling > 0.9, "forwarding costs less than a bare redirect? {ceiling:.2}");
-}
-
-#[test]
-fn tc_is_not_slower_than_a_linux_bridge() {
-    if !require_full() {
         return;
     }
-    let Some(row) = measured("tcx/1") else { return };
-    let (middle, ..) = row.ratio("xbr", "bridge").unwrap();
-    assert!(middle >= 1.2, "{middle:.2} of a Linux bridge");
+    let then = baseline::read(&gate::file()).unwrap();
+    let options = Options { rounds: gate::ROUNDS, ..options() };
+    let held = gate::hold(&options, &then, |said| println!("{said}")).unwrap();
+    let table = baseline::markdown(&held.report, &then, &held.changes);
+    assert!(held.fallen().is_empty(), "less than {} of the baseline, twice:\n{table}", held.kept);
+    println!("{table}");
+}
+
+/// The stick itself: of two bridges that are alike none is faster.
+#[test]
+fn two_linux_bridges_carry_as_much_tcp() {
+    if !require_privileges() || !require_full() {
+        return;
+    }
+    let report =
+        run(&Options { rounds: 12, only: vec!["null/".into()], ..options() }, |row| println!("{row}"));
+    assert_eq!(report.rows.len(), 6);
+    for row in &report.rows {
+        let (middle, ..) = row.ratio("another bridge", "bridge").unwrap();
+        assert!((0.97..1.03).contains(&middle), "{row}");
+    }
 }
 
 /// Each holds what it counts against what the switch says, and fails where they differ.
@@ -46,8 +45,7 @@ fn every_work_can_be_measured() {
     if !require_privileges() || !require_full() {
         return;
     }
-    let xbr = env!("CARGO_BIN_EXE_xbr-under-test").into();
-    let options = Options { xbr, rounds: 1, ..Options::default() };
+    let options = Options { rounds: 1, ..options() };
     let report = run(&options, |row| eprintln!("{row:?}"));
     for name in names() {
         let row = report.rows.iter().find(|row| row.work.starts_with(name));

@@ -6,6 +6,8 @@
 mod against;
 pub mod baseline;
 pub mod charts;
+pub mod gate;
+mod line;
 mod load;
 mod machine;
 mod ovs;
@@ -40,6 +42,8 @@ pub struct Options {
     pub only: Vec<String>,
     /// Without `only`: leave out what takes long.
     pub quick: bool,
+    /// The works of the regression gate, and no others; `only` has whole names then.
+    pub gate: bool,
     /// Subjects beside xbr; all that there are if none is named.
     pub against: Vec<Against>,
 }

@@ -16,6 +16,9 @@ pub enum Refusal {
     /// A gate that nothing could fail.
     #[error("the baseline and this run have no work of xbr's in common")]
     NothingInCommon,
+    /// Nor one that a work could fail.
+    #[error("the gate's baseline says nothing of {0}")]
+    NotInBaseline(String),
     /// Of `pktgen`.
     #[error("measuring needs root")]
     NotRoot,
@@ -74,6 +77,9 @@ impl Refusal {
         match self {
             Refusal::Baseline { .. } => "name the results.json of an earlier run".into(),
             Refusal::NothingInCommon => "measure what the baseline has, with xbr and the bridge in it".into(),
+            Refusal::NotInBaseline(_) => {
+                "write it anew, on a quiet machine: cargo xtask bench --gate --renew".into()
+            }
             Refusal::NotRoot => "run it as root".into(),
             Refusal::NoPktgen => "modprobe pktgen; distributions have it in a package of more modules".into(),
             Refusal::Busy { .. } => "end what uses it, or: echo reset > /proc/net/pktgen/pgctrl".into(),

@@ -1,11 +1,11 @@
 //! What was measured.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 
 use super::machine::Machine;
-use crate::median;
+use crate::{median, ratio::median_error};
 
 /// Which figures are good ones.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -45,10 +45,21 @@ pub struct Report {
 impl Row {
     /// Median, lowest and highest of a subject's ratios to another one, each of one round.
     pub fn ratio(&self, subject: &str, to: &str) -> Option<(f64, f64, f64)> {
-        let of = |name: &str| self.figures.iter().find(|(other, _)| other == name).map(|(_, all)| all);
-        let (ours, theirs) = (of(subject)?, of(to)?);
-        let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(a, b)| a / b).collect();
+        let ratios = self.ratios(subject, to)?;
         (!ratios.is_empty()).then(|| median(ratios))
+    }
+
+    /// The same in words, with the standard error of the median where there are rounds enough to tell.
+    fn said(&self, subject: &str, to: &str) -> Option<String> {
+        let (middle, low, high) = self.ratio(subject, to)?;
+        let error = median_error(self.ratios(subject, to)?);
+        let error = if error.is_finite() { format!(" ± {error:.2}") } else { String::new() };
+        Some(format!("{middle:.2}{error} ({low:.2} to {high:.2})"))
+    }
+
+    fn ratios(&self, subject: &str, to: &str) -> Option<Vec<f64>> {
+        let of = |name: &str| self.figures.iter().find(|(other, _)| other == name).map(|(_, all)| all);
+        Some(of(subject)?.iter().zip(of(to)?).map(|(a, b)| a / b).collect())
     }
 
     /// How many times as good a subject is as another one, also where small figures are good ones: half the time is 2.
@@ -60,6 +71,19 @@ impl Row {
     }
 }
 
+impl fmt::Display for Row {
+    /// What its subjects are to the first one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((first, _)) = self.figures.first() else { return Ok(()) };
+        for (number, (subject, _)) in self.figures.iter().enumerate() {
+            let Some(said) = self.said(subject, first) else { continue };
+            let end = if number == 0 { "" } else { "\n" };
+            write!(f, "{end}{:16} {subject:16} {said} of {first}", self.work)?;
+        }
+        Ok(())
+    }
+}
+
 impl Report {
     /// As a table of Markdown, under a line that says what machine it is of.
     pub fn markdown(&self) -> String {
@@ -68,9 +92,9 @@ impl Report {
         for row in &self.rows {
             let less = if row.better == Better::Lower { ", less is better" } else { "" };
             for (subject, figures) in &row.figures {
-                let ratio = |to: &str| match row.ratio(subject, to) {
+                let ratio = |to: &str| match row.said(subject, to) {
                     Some(_) if to == subject => "1".into(),
-                    Some((middle, low, high)) => format!("{middle:.2} ({low:.2} to {high:.2})"),
+                    Some(said) => said,
                     None => "–".into(),
                 };
                 let middle =

@@ -78,6 +78,27 @@ impl Running {
             Running::Bare(_) | Running::Ovs(_) => None,
         }
     }
+
+    /// Bytes that it says have come in from a port or from the `host`, and that it has sent there. A chain of segments may count once.
+    #[track_caller]
+    pub fn bytes(&self, host: &Namespace, port: &str) -> [u64; 2] {
+        match self {
+            Running::Xbr(bridge) => {
+                let counters = bridge.counters(port);
+                [counters.rx.bytes, counters.tx.bytes]
+            }
+            // What the host's device receives the bridge has sent.
+            Running::Bridge(_) if port == "host" => {
+                let counted = statistics(host, "br0");
+                [counted.tx_bytes, counted.rx_bytes]
+            }
+            Running::Bridge(_) => {
+                let counted = statistics(host, port);
+                [counted.rx_bytes, counted.tx_bytes]
+            }
+            Running::Bare(_) | Running::Ovs(_) => panic!("does not say what it has carried"),
+        }
+    }
 }
 
 /// Frames that a switch says it has sent out of a port, and frames that came in behind it, both from a moment on.

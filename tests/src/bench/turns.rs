@@ -23,6 +23,14 @@ pub fn row<'a>(work: &str, unit: &str, better: Better, subjects: impl IntoIterat
     Row { work: work.into(), unit: unit.into(), better, figures }
 }
 
+/// A row with what subjects that stood at once have reached in each round: see [`crate::rounds`].
+pub fn filled(mut row: Row, rounds: &[Vec<[f64; 1]>]) -> Row {
+    for (at, (_, figures)) in row.figures.iter_mut().enumerate() {
+        figures.extend(rounds.iter().map(|round| round[at][0]));
+    }
+    row
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

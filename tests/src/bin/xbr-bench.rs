@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
-use xbr_lab::bench::{self, Against, Options, Ovs, Refusal, Report, Row, baseline, charts};
+use xbr_lab::bench::{self, Against, Options, Ovs, Refusal, Report, baseline, charts, gate};
 
 /// Measures subjects in turns, in namespaces of its own.
 #[derive(Debug, Parser)]
@@ -52,12 +52,20 @@ struct Lab {
     /// Exit with 1 when a work of xbr's falls below this share of its baseline, such as 0.85.
     #[arg(long, value_name = "RATIO", requires = "baseline")]
     fail_below: Option<f64>,
+    /// Measure the works of the regression gate, and exit with 1 when one has fallen below 0.85 of tests/baseline.json.
+    #[arg(long, conflicts_with_all = ["quick", "only", "against", "baseline"])]
+    gate: bool,
+    /// Make what is measured now the gate's baseline.
+    #[arg(long, requires = "gate")]
+    renew: bool,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     let done = match &args.verb {
         Some(Verb::Pktgen(hardware)) => pktgen(&args, hardware).map(|()| ExitCode::SUCCESS),
+        None if args.lab.renew => renew(&args),
+        None if args.lab.gate => held(&args),
         None => measure(&args),
     };
     done.unwrap_or_else(|error| {
@@ -77,7 +85,7 @@ impl Args {
         let xbr = self.xbr.to_str().context("the path of xbr is no text")?.to_owned();
         let (only, against) = (self.lab.only.clone(), self.lab.against.clone());
         let (commit, quick) = (self.commit.clone(), self.lab.quick);
-        Ok(Options { xbr, commit, rounds, only, quick, against })
+        Ok(Options { xbr, commit, rounds, only, quick, against, gate: false })
     }
 }
 
@@ -90,32 +98,46 @@ fn measure(args: &Args) -> Result<ExitCode> {
         eprintln!("LEFT OUT: Open vSwitch, since {why}");
     }
     let rounds = if args.lab.quick { 3 } else { 7 };
-    let report = bench::run(&args.options(rounds)?, say);
+    let report = bench::run(&args.options(rounds)?, |row| println!("{row}"));
     let mut text = report.markdown();
     if let Some(then) = then {
         let changes = baseline::changes(&report, &then);
         text.push_str(&format!("\n{}", baseline::markdown(&report, &then, &changes)));
         save(&args.to, &report, &text)?;
         println!("\n{text}\n{}", args.to.display());
-        return args.lab.fail_below.map_or(Ok(ExitCode::SUCCESS), |below| gate(&changes, below));
+        return args.lab.fail_below.map_or(Ok(ExitCode::SUCCESS), |below| compared(&changes, below));
     }
     save(&args.to, &report, &text)?;
     println!("\n{text}\n{}", args.to.display());
     Ok(ExitCode::SUCCESS)
 }
 
-fn say(row: &Row) {
-    for (subject, _) in &row.figures {
-        if let Some((middle, low, high)) = row.ratio(subject, &row.figures[0].0) {
-            println!(
-                "{:12} {subject:16} {middle:5.2} ({low:.2} to {high:.2}) of {}",
-                row.work, row.figures[0].0
-            );
-        }
+/// The regression gate, as CI has it.
+fn held(args: &Args) -> Result<ExitCode> {
+    let then = baseline::read(&gate::file())?;
+    let held = gate::hold(&args.options(gate::ROUNDS)?, &then, |said| println!("{said}"))?;
+    let text = baseline::markdown(&held.report, &then, &held.changes);
+    save(&args.to, &held.report, &text)?;
+    println!("\n{text}\n{}", args.to.display());
+    let fallen = held.fallen();
+    for change in &fallen {
+        eprintln!("{}: {:.2} of the baseline, twice less than {}", change.work, change.ratio(), held.kept);
     }
+    Ok(if fallen.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn gate(changes: &[baseline::Change], below: f64) -> Result<ExitCode> {
+fn renew(args: &Args) -> Result<ExitCode> {
+    // More rounds than a look at it has: it stays.
+    let report = gate::measure(&args.options(15)?, |row| println!("{row}"));
+    save(&args.to, &report, &report.markdown())?;
+    let path = gate::file();
+    let text = serde_json::to_string_pretty(&gate::condensed(&report))?;
+    std::fs::write(&path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
+    println!("{}", path.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn compared(changes: &[baseline::Change], below: f64) -> Result<ExitCode> {
     if !changes.iter().any(|change| change.subject == "xbr") {
         return Err(Refusal::NothingInCommon.into());
     }

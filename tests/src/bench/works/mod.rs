@@ -20,6 +20,8 @@ pub(super) struct Work {
     name: &'static str,
     /// Whether `--quick` has it.
     quick: bool,
+    /// Whether it is stable enough for the regression gate.
+    gate: bool,
     /// Given the work's name.
     measure: fn(&Options, &str) -> Vec<Row>,
 }
@@ -27,12 +29,18 @@ pub(super) struct Work {
 impl Work {
     /// One that `--quick` has too.
     const fn quick(name: &'static str, measure: fn(&Options, &str) -> Vec<Row>) -> Self {
-        Self { name, quick: true, measure }
+        Self { name, quick: true, gate: false, measure }
     }
 
     /// One that it leaves out.
     const fn long(name: &'static str, measure: fn(&Options, &str) -> Vec<Row>) -> Self {
-        Self { name, quick: false, measure }
+        Self { name, quick: false, gate: false, measure }
+    }
+
+    /// The regression gate has it too.
+    const fn gated(mut self) -> Self {
+        self.gate = true;
+        self
     }
 }
 
@@ -51,6 +59,9 @@ const KINDS: &[&[Work]] = &[
     idle::WORKS,
 ];
 
+/// What the stick makes of two that are alike; measured by who names it.
+const NULLS: &[Work] = tcp::NULLS;
+
 /// The names of all works.
 pub fn names() -> impl Iterator<Item = &'static str> {
     KINDS.iter().copied().flatten().map(|work| work.name)
@@ -65,7 +76,9 @@ pub fn run(options: &Options, mut said: impl FnMut(&Row)) -> Report {
     let changes = changes.iter().copied().flatten();
     let machine = Machine::here(&options.xbr, options.commit.clone(), options.rounds);
     let mut report = Report { machine: Some(machine), ..Report::default() };
-    for work in KINDS.iter().copied().flatten().chain(changes).filter(|work| wanted(options, work)) {
+    let nulls = if options.only.is_empty() { &[] } else { NULLS };
+    let all = KINDS.iter().copied().flatten().chain(changes).chain(nulls);
+    for work in all.filter(|work| wanted(options, work)) {
         for row in (work.measure)(options, work.name) {
             said(&row);
             report.rows.push(row);
@@ -76,6 +89,9 @@ pub fn run(options: &Options, mut said: impl FnMut(&Row)) -> Report {
 
 /// Who names a work gets it, however long it takes.
 fn wanted(options: &Options, work: &Work) -> bool {
+    if options.gate {
+        return work.gate && (options.only.is_empty() || options.only.iter().any(|name| name == work.name));
+    }
     if options.only.is_empty() {
         return work.quick || !options.quick;
     }
@@ -103,5 +119,18 @@ mod tests {
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), names().count(), "two works of one name");
+    }
+
+    #[test]
+    fn the_gate_takes_whole_names() {
+        let gate = |only: &[&str]| {
+            let only = only.iter().map(|name| name.to_string()).collect();
+            let options = Options { only, gate: true, ..Options::default() };
+            let all = KINDS.iter().copied().flatten();
+            all.filter(|work| wanted(&options, work)).map(|work| work.name).collect::<Vec<_>>()
+        };
+        assert!(gate(&[]).contains(&"xdp/1k"));
+        assert_eq!(gate(&["xdp/1k"]), ["xdp/1k"]);
+        assert_eq!(gate(&["xdp/", "idle/64k"]), [""; 0]);
     }
 }
