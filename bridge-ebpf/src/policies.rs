@@ -61,7 +61,7 @@ impl Policies for Tables {
 
     #[inline(always)]
     fn charge(&mut self, id: PortId, meter: Meter, now: u64, units: u64) {
-        charge(id, meter, now, units);
+        xbr_charge(id.index(), meter as u32, now, units);
     }
 }
 
@@ -103,9 +103,10 @@ extern "C" fn xbr_may(port: u32, meter: u32, now: u64, units: u64) -> u32 {
 
 /// Two CPUs that find a bucket full at the same time both start it anew, and one cost is lost: the limit is exact to a
 /// frame for each CPU.
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn charge(id: PortId, meter: Meter, now: u64, units: u64) {
-    let Some((rate, level)) = bucket(id, meter as u32) else { return };
+extern "C" fn xbr_charge(port: u32, meter: u32, now: u64, units: u64) -> u32 {
+    let Some((rate, level)) = bucket(PortId(port as u16), meter) else { return 0 };
     let cost = rate.cost(units);
     // SAFETY: as above.
     unsafe {
@@ -115,4 +116,5 @@ fn charge(id: PortId, meter: Meter, now: u64, units: u64) {
             level.write_volatile(now.wrapping_add(cost));
         }
     }
+    0
 }
