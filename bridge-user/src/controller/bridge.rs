@@ -79,6 +79,7 @@ impl Bridge {
             tables,
             links,
             programs: Some(programs),
+            untouched: if start == Start::Fresh { 0 } else { MAX_PORTS as u16 },
             #[cfg(feature = "lab")]
             fail_after: settings.lab.fail_step,
         };

@@ -3,6 +3,7 @@
 use std::{
     io,
     os::fd::{AsFd as _, BorrowedFd},
+    thread,
 };
 
 use aya::{
@@ -110,14 +111,18 @@ pub struct Programs {
 impl Programs {
     /// Loads the programs over the bridge's pinned maps, or over new ones. Nothing is attached yet.
     pub fn load(pins: &PinDir, options: &Options) -> Result<(Self, Tables, Start)> {
-        let found = layout::compare(pins, options.object(), Some(options.fdb_max))?;
-        pins.make()?;
+        let (loader, looked) = prepared(|| {
+            let found = layout::compare(pins, options.object(), Some(options.fdb_max))?;
+            pins.make()?;
+            Ok((found, btf::net_offsets(options.namespace).unwrap_or(NetOffsets::NONE)))
+        });
+        let (found, offsets) = looked?;
         let rebuilding = matches!(found, Found::Other(_));
         if rebuilding {
             pins.begin_maps()?;
         }
         let pin = |name: &str| if rebuilding { pins.new_map(name) } else { pins.map(name) };
-        let ebpf = load(options, &pin)?;
+        let ebpf = load(loader, options, &offsets, &pin)?;
         let mut tables = Tables::open_at(pin)?;
         let start = match found {
             Found::Nothing => Start::Fresh,
@@ -260,16 +265,36 @@ impl Programs {
     }
 }
 
-fn load(options: &Options, pin: &impl Fn(&str) -> std::path::PathBuf) -> Result<Ebpf> {
-    let mut loader = EbpfLoader::new();
+/// aya's loader, beside other work: it reads all types of the kernel, which takes a tenth of a start, and tries out what the kernel can.
+fn prepared<T>(work: impl FnOnce() -> T) -> (EbpfLoader<'static>, T) {
+    thread::scope(|scope| {
+        let loader = scope.spawn(|| {
+            let loader = EbpfLoader::new();
+            aya::features();
+            loader
+        });
+        let done = work();
+        match loader.join() {
+            Ok(loader) => (loader, done),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+fn load(
+    loader: EbpfLoader<'static>,
+    options: &Options,
+    offsets: &NetOffsets,
+    pin: &impl Fn(&str) -> std::path::PathBuf,
+) -> Result<Ebpf> {
+    #[cfg(feature = "lab")]
+    let (clock, no_guard) = (options.clock, u64::from(options.no_guard));
+    let mut loader = loader;
     loader.map_max_entries(maps::FDB, options.fdb_max);
     for name in maps::PINNED {
         loader.map_pin_path(name, pin(name));
     }
-    let offsets = btf::net_offsets(options.namespace).unwrap_or(NetOffsets::NONE);
-    loader.override_global(maps::constants::NET_OFFSETS, &offsets, true);
-    #[cfg(feature = "lab")]
-    let (clock, no_guard) = (options.clock, u64::from(options.no_guard));
+    loader.override_global(maps::constants::NET_OFFSETS, offsets, true);
     #[cfg(feature = "lab")]
     loader.override_global(maps::constants::CLOCK, &clock, true).override_global(
         maps::constants::NO_GUARD,
