@@ -80,7 +80,9 @@ impl Round {
 
     /// As an argument of a function that is verified by itself, of which there are five at most.
     const fn word(self) -> u32 {
-        self.retag as u32 | if self.first { Self::FIRST } else { 0 } | if self.holds { Self::HOLDS } else { 0 }
+        self.retag as u32
+            | if self.first { Self::FIRST } else { 0 }
+            | if self.holds { Self::HOLDS } else { 0 }
     }
 }
 
@@ -167,8 +169,7 @@ extern "C" fn xbr_copies(skb: *mut __sk_buff, judged: *mut Judged, ports: u32, r
 /// One copy. A port that was never meant to have one takes no part, as in the Linux bridge.
 extern "C" fn copy(index: u32, flood: *const Flood) -> c_long {
     // SAFETY: the caller's context, alive for as long as its loop, and so is what it points to.
-    let (Flood { skb, judged, round, set }, Some(config)) = (unsafe { &*flood }, config())
-    else {
+    let (Flood { skb, judged, round, set }, Some(config)) = (unsafe { &*flood }, config()) else {
         return 1;
     };
     // SAFETY: as above.

@@ -3,7 +3,6 @@
 use std::{
     io,
     os::fd::{AsFd as _, BorrowedFd},
-    thread,
 };
 
 use aya::{
@@ -22,7 +21,7 @@ use bridge_common::{
 };
 
 use super::{
-    PinDir, Slot, Tables, Way, btf, carry,
+    Loader, PinDir, Slot, Tables, Way, btf, carry,
     error::{Error, Result, errno, words},
     layout::{self, Found},
     verify,
@@ -111,18 +110,20 @@ pub struct Programs {
 impl Programs {
     /// Loads the programs over the bridge's pinned maps, or over new ones. Nothing is attached yet.
     pub fn load(pins: &PinDir, options: &Options) -> Result<(Self, Tables, Start)> {
-        let (loader, looked) = prepared(|| {
-            let found = layout::compare(pins, options.object(), Some(options.fdb_max))?;
-            pins.make()?;
-            Ok((found, btf::net_offsets(options.namespace).unwrap_or(NetOffsets::NONE)))
-        });
-        let (found, offsets) = looked?;
+        Self::load_by(Loader::prepare(), pins, options)
+    }
+
+    /// As above, by a loader that was prepared earlier.
+    pub fn load_by(loader: Loader, pins: &PinDir, options: &Options) -> Result<(Self, Tables, Start)> {
+        let found = layout::compare(pins, options.object(), Some(options.fdb_max))?;
+        pins.make()?;
+        let offsets = btf::net_offsets(options.namespace).unwrap_or(NetOffsets::NONE);
         let rebuilding = matches!(found, Found::Other(_));
         if rebuilding {
             pins.begin_maps()?;
         }
         let pin = |name: &str| if rebuilding { pins.new_map(name) } else { pins.map(name) };
-        let ebpf = load(loader, options, &offsets, &pin)?;
+        let ebpf = load(loader.ready(), options, &offsets, &pin)?;
         let mut tables = Tables::open_at(pin)?;
         let start = match found {
             Found::Nothing => Start::Fresh,
@@ -263,22 +264,6 @@ impl Programs {
         // link is dropped here, and we say what happened.
         link.try_into().map_err(|_: LinkError| io::Error::from_raw_os_error(libc::EINVAL).into())
     }
-}
-
-/// aya's loader, beside other work: it reads all types of the kernel, which takes a tenth of a start, and tries out what the kernel can.
-fn prepared<T>(work: impl FnOnce() -> T) -> (EbpfLoader<'static>, T) {
-    thread::scope(|scope| {
-        let loader = scope.spawn(|| {
-            let loader = EbpfLoader::new();
-            aya::features();
-            loader
-        });
-        let done = work();
-        match loader.join() {
-            Ok(loader) => (loader, done),
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    })
 }
 
 fn load(
