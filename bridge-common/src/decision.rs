@@ -107,32 +107,7 @@ pub struct Decision {
     pub to: Port,
 }
 
-/// The decision about most frames: to one port, as they are, and nothing to be written down or taken for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Plain {
-    /// Where it goes.
-    pub egress: PortId,
-    /// That port's facts.
-    pub to: Port,
-    /// See [`Decision::vlan`].
-    pub vlan: u16,
-}
-
 impl Decision {
-    /// The decision, if it is [`Plain`]: then [`crate::commit`] and [`crate::forward::departed`] have nothing to do.
-    #[inline(always)]
-    pub fn plain(&self) -> Option<Plain> {
-        let charged = self.from.has(PortFlags::RATE_IN) || self.to.flags.has(PortFlags::RATE_OUT);
-        match self.verdict {
-            Verdict::Forward(egress)
-                if self.lesson == Lesson::Nothing && self.retag == Retag::Keep && !charged =>
-            {
-                Some(Plain { egress, to: self.to, vlan: self.vlan })
-            }
-            _ => None,
-        }
-    }
-
     /// A frame that is refused teaches nothing.
     #[inline(always)]
     pub const fn refuse(reason: DropReason, port: PortId) -> Self {
@@ -180,31 +155,5 @@ impl Decision {
             Learn::RefuseFlap(owner) => (Lesson::RefuseFlap, at(owner)),
         };
         self
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Whatever [`crate::commit`] or [`crate::forward::departed`] would have something to do for takes the long way.
-    #[test]
-    fn what_is_plain() {
-        let to = Port { ifindex: 7, mtu: 1500, flags: PortFlags::UP.or(PortFlags::STORM) };
-        let (egress, from) = (PortId(3), PortFlags::UP.or(PortFlags::STORM));
-        let verdict = Verdict::Forward(egress);
-        let plain = Decision { verdict, vlan: 9, from, to, ..Decision::refuse(DropReason::NoPort, egress) };
-        assert_eq!(plain.plain(), Some(Plain { egress, to, vlan: 9 }));
-        for other in [
-            Decision { verdict: Verdict::Flood(egress), ..plain },
-            Decision { verdict: Verdict::Drop(DropReason::NoPort, egress), ..plain },
-            Decision { lesson: Lesson::Refresh, ..plain },
-            Decision { lesson: Lesson::RefuseFlap, ..plain },
-            Decision { retag: Retag::Pop, ..plain },
-            Decision { from: from.or(PortFlags::RATE_IN), ..plain },
-            Decision { to: Port { flags: to.flags.or(PortFlags::RATE_OUT), ..to }, ..plain },
-        ] {
-            assert_eq!(other.plain(), None, "{other:?}");
-        }
     }
 }

@@ -122,12 +122,88 @@ impl FdbEntry {
         Self { place: port.0 as u64 | moves << 32 | first << 40, last_seen: now }
     }
 
+    /// Whether its time is to be written anew.
+    #[inline(always)]
+    pub const fn is_due(&self, now: u64) -> bool {
+        // `last_seen` may be a little ahead of a clock that was read on another CPU.
+        step(now).saturating_sub(step(self.last_seen)) >= REFRESH_STEPS
+    }
+
+    /// Where it says that the station is.
+    #[inline(always)]
+    pub const fn whereabouts(&self, now: u64, ageing: u64) -> Whereabouts {
+        if self.is_expired(now, ageing) {
+            return Whereabouts::NOWHERE;
+        }
+        Whereabouts::of(self.port(), self.is_due(now))
+    }
+
     /// Silent for longer than `ageing` nanoseconds. Such an entry is as good as none, whether or not
     /// somebody has swept it away. An `ageing` of 0 is for ever.
     #[inline(always)]
     pub const fn is_expired(&self, now: u64, ageing: u64) -> bool {
-        // `last_seen` may be a little ahead of a clock that was read on another CPU.
+        // As above.
         !self.is_static() && ageing != 0 && now.saturating_sub(self.last_seen) > ageing
+    }
+}
+
+/// Whether a station's time is due goes by steps of so many nanoseconds, as a power of two: 0.13 s, for which [`crate::recent`] has room.
+const STEP_BITS: u32 = 27;
+
+const REFRESH_STEPS: u64 = 7;
+
+/// A known station's time is written at most once in so many nanoseconds, 0.94 s, or a step less: a write for each frame would bounce the
+/// entry's cache line between CPUs.
+pub const REFRESH_INTERVAL: u64 = REFRESH_STEPS << STEP_BITS;
+
+/// One of those steps, in nanoseconds.
+pub const REFRESH_STEP: u64 = 1 << STEP_BITS;
+
+/// A time, in those steps.
+#[inline(always)]
+pub(crate) const fn step(time: u64) -> u64 {
+    time >> STEP_BITS
+}
+
+/// Where a station is, and whether that is to be written anew: all that most frames ask. One word, that is written whatever it says: of
+/// two variants LLVM would leave unwritten what one of them lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Whereabouts(pub u32);
+
+impl Whereabouts {
+    const DUE: u32 = 1 << 16;
+
+    /// It is not known, or not any more.
+    pub const NOWHERE: Self = Self(u32::MAX);
+
+    /// It is behind this port.
+    #[inline(always)]
+    pub const fn of(port: PortId, is_due: bool) -> Self {
+        Self(port.0 as u32 | if is_due { Self::DUE } else { 0 })
+    }
+
+    /// It is behind this port, and was heard so many steps ago.
+    #[inline(always)]
+    pub(crate) const fn aged(port: PortId, steps: u64) -> Self {
+        Self::of(port, steps >= REFRESH_STEPS)
+    }
+
+    /// Whether it is known.
+    #[inline(always)]
+    pub const fn is_known(self) -> bool {
+        self.0 != Self::NOWHERE.0
+    }
+
+    /// Behind which port it is, if it is known.
+    #[inline(always)]
+    pub const fn port(self) -> PortId {
+        PortId(self.0 as u16)
+    }
+
+    /// Whether its time is to be written anew, if it is known.
+    #[inline(always)]
+    pub const fn is_due(self) -> bool {
+        self.0 & Self::DUE != 0
     }
 }
 
@@ -144,6 +220,15 @@ pub struct Full;
 pub trait Stations {
     /// The entry of this key, expired or not.
     fn station(&self, key: &FdbKey) -> Option<FdbEntry>;
+
+    /// Where the station is.
+    #[inline(always)]
+    fn whereabouts(&self, key: &FdbKey, now: u64, ageing: u64) -> Whereabouts {
+        match self.station(key) {
+            Some(entry) => entry.whereabouts(now, ageing),
+            None => Whereabouts::NOWHERE,
+        }
+    }
 }
 
 /// Where it writes them down. There are two implementations: the BPF hash map and the tests' `BTreeMap`.

@@ -4,20 +4,16 @@
 //! because XDP commits entirely or not at all: a frame that it leaves to TC must have left no trace.
 //! [`leave`] is the part that each copy of a flood asks anew.
 
-pub use crate::decision::{Decision, Learn, Lesson, Plain, Spread, Verdict};
+pub use crate::decision::{Decision, Learn, Lesson, Spread, Verdict};
 use crate::{
     Config, DropReason, Fdb, FdbEntry, FdbEventKind, Frame, Mac, Port, PortFlags, PortId, Ports,
     config::ConfigFlags,
-    fdb::{FdbFlags, Full, Stations},
+    fdb::{FdbFlags, Full, Stations, Whereabouts},
     link_local::link_local,
     multicast::{EVERYONE, Groups},
     policy::{Guards, Meter, Policies},
     vlan::{ANY_VLAN, Membership, Retag, Vlans, retag},
 };
-
-/// A known station's time is written at most once in so many nanoseconds: a write for each frame would
-/// bounce the entry's cache line between CPUs.
-pub const REFRESH_INTERVAL: u64 = 1_000_000_000;
 
 /// All that the decision asks. There are two implementations: the BPF maps, and the tests' model.
 pub trait Tables: Fdb + Ports + Vlans + Policies {}
@@ -126,20 +122,26 @@ fn source(
     if port.has(PortFlags::NO_LEARNING) && !port.has(PortFlags::LOCKED) {
         return Ok(());
     }
-    let mut known = false;
-    if let Some(entry) = stations.station(&frame.source(decision.vlan)) {
-        known = !entry.is_expired(*now, config.ageing);
-        decision.about = entry;
-    }
-    let entry = decision.about;
-    if known && entry.port() == *ingress {
-        if now.saturating_sub(entry.last_seen) >= REFRESH_INTERVAL {
+    let station = frame.source(decision.vlan);
+    let here = stations.whereabouts(&station, *now, config.ageing);
+    if here.is_known() && here.port() == *ingress {
+        if here.is_due() {
             decision.lesson = Lesson::Refresh;
         }
         return Ok(());
     }
     if port.has(PortFlags::LOCKED) {
         return Err(DropReason::Locked);
+    }
+    let mut known = false;
+    if let Some(entry) = stations.station(&station) {
+        known = !entry.is_expired(*now, config.ageing);
+        decision.about = entry;
+    }
+    let entry = decision.about;
+    if known && entry.port() == *ingress {
+        // Another CPU was faster.
+        return Ok(());
     }
     if config.filters_vlans()
         && let Some(owner) = stations.station(&frame.source(ANY_VLAN))
@@ -174,17 +176,12 @@ fn destination<T: Tables>(
     } else if frame.dst.is(config.uplink) {
         PortId::HOST
     } else {
-        // Written where there is none as well: see [`Lesson`].
-        let mut to = FdbEntry { place: 0, last_seen: 0 };
-        let mut known = false;
-        if let Some(entry) = stations.station(&frame.destination(decision.vlan)) {
-            (known, to) = (!entry.is_expired(*now, config.ageing), entry);
-        }
+        let mut to = stations.whereabouts(&frame.destination(decision.vlan), *now, config.ageing);
         // To its own sender, which this very frame tells to be here.
         if frame.dst.is(frame.src) && decision.tells_where() {
-            (known, to) = (true, FdbEntry::new(*ingress, FdbFlags(0), 0));
+            to = Whereabouts::of(*ingress, false);
         }
-        if !known {
+        if !to.is_known() {
             decision.spread = Spread::Unknown;
             return flood(question, decision, tables);
         }

@@ -27,6 +27,7 @@ pub mod maps;
 pub mod model;
 pub mod multicast;
 pub mod neigh;
+pub mod plain;
 pub mod policy;
 pub mod port;
 pub mod probe;

@@ -1,12 +1,8 @@
 //! The names of the maps, so that they are written once. `bridge-ebpf` declares statics of these names
 //! (the kernel keeps at most 15 bytes of one).
 
-use crate::PortId;
-
 /// `[u32 ifindex] -> u32 port number`.
 pub const PORT_OF: &str = "PORT_OF";
-/// `[`[`place_of`]` ifindex] -> `[`at_place`]: what [`PORT_OF`] says, without its hash, of devices that share no place.
-pub const PORT_AT: &str = "PORT_AT";
 /// `[port number] -> `[`crate::Port`].
 pub const PORTS: &str = "PORTS";
 /// `[0] -> `[`crate::state::State`], which user space maps into its memory.
@@ -81,7 +77,7 @@ pub const FLOODING: &str = "FLOODING";
 
 /// `[0] -> ` the program [`programs::SPREADING`].
 pub const SPREADING: &str = "SPREADING";
-/// `[0] -> ` for each CPU, what was decided about a frame that is not [`crate::forward::Plain`], for those who go on with it.
+/// `[0] -> ` for each CPU, what was decided about a frame that is not [`crate::plain::Plain`], for those who go on with it.
 pub const JUDGED: &str = "JUDGED";
 
 /// `[0] -> u64`: the generation of all that floods depend on. What was worked out in another counts no more.
@@ -98,9 +94,8 @@ pub const RECENT: &str = ".bss.recent";
 
 /// Every map that is pinned. The load-time constants' `.rodata` is not, nor the table of [`crate::recent`]: they belong to the programs that were
 /// loaded with them.
-pub const PINNED: [&str; 40] = [
+pub const PINNED: [&str; 39] = [
     PORT_OF,
-    PORT_AT,
     PORTS,
     STATE,
     FDB,
@@ -154,33 +149,6 @@ pub const EVENT_RING_BYTES: u32 = 256 * 1024;
 /// in `skb->mark`, which belongs to the host's firewall.
 pub const OWN_TAG: u16 = 0x7862;
 
-/// Elements of [`PORT_AT`]. Devices get their numbers one after the other, so few ports of one machine share a place.
-pub const PORT_PLACES: u32 = 1024;
-
-/// Where [`PORT_AT`] has a device.
-#[inline(always)]
-pub const fn place_of(ifindex: u32) -> u32 {
-    ifindex % PORT_PLACES
-}
-
-/// What stands there, in one word: the device and its port.
-#[inline(always)]
-pub const fn at_place(ifindex: u32, port: PortId) -> u64 {
-    ifindex as u64 | (port.0 as u64) << 32
-}
-
-/// Whether it is this device that stands there. Interface 0 is none.
-#[inline(always)]
-pub const fn is_at_place(word: u64, ifindex: u32) -> bool {
-    word as u32 == ifindex
-}
-
-/// The number of the port that stands there.
-#[inline(always)]
-pub const fn port_at_place(word: u64) -> u32 {
-    (word >> 32) as u32
-}
-
 /// The names of the programs.
 pub mod programs {
     /// XDP of every device.
@@ -232,6 +200,9 @@ pub mod constants {
     }
 
     const _: () = assert!(size_of::<NetOffsets>() == 24);
+
+    /// `u64`: bytes from the start of the table of [`crate::recent`] to its first cache line.
+    pub const ROWS_AT: &str = "ROWS_AT";
 
     /// `u64`, for the lab: what the programs take for the time, in nanoseconds; 0 for the kernel's clock.
     pub const CLOCK: &str = "CLOCK";

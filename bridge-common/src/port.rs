@@ -3,6 +3,9 @@
 /// The most ports that one bridge has, the host and the uplink included.
 pub const MAX_PORTS: u32 = 256;
 
+/// Places for devices: see [`crate::state`]. Devices get their numbers one after the other, so few ports of one machine share a place.
+pub const PORT_PLACES: usize = 1024;
+
 /// A port's number: its index in every table. Numbers are the bridge's own and outlive no port.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -15,15 +15,15 @@ use bridge_common::{
 };
 
 use crate::{
-    maps::{SIGHTINGS, UNSEEN, state},
+    maps::{SIGHTINGS, UNSEEN},
     packet::Copied,
+    state::Tables,
 };
 
 /// What is wanted.
 #[inline(always)]
 fn wanted() -> Option<&'static Capture> {
-    // SAFETY: part of an array's element, which is there for as long as the programs are. Each word is read by itself.
-    state().map(|state| unsafe { &(*state).capture })
+    Tables::open().map(|tables| tables.capture())
 }
 
 /// Whether anybody captures.

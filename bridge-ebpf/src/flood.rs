@@ -14,7 +14,7 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use bridge_common::{
-    Config, DropReason, PortFlags, PortId,
+    DropReason, PortFlags, PortId,
     capture::{Path, Sight},
     forward::{leave_for, tag_out},
     vlan::Retag,
@@ -22,10 +22,10 @@ use bridge_common::{
 
 use crate::{
     account, capture,
-    judge::{Judged, sent},
-    maps::config,
+    judge::sent,
+    judged::Judged,
     neigh,
-    tables::Tables,
+    state::Tables,
     tag::Whole,
     tc::{CONSUME, LET_THROUGH, is_straight, route, set_tag},
 };
@@ -47,8 +47,8 @@ struct Flood {
 #[inline(never)]
 pub extern "C" fn xbr_flood(skb: *mut __sk_buff, judged: *mut Judged, set: u32) -> i32 {
     // SAFETY: the verifier sees to it that a pointer that is not null points to as many bytes as its type has.
-    if let (Some(judged), Some(config)) = (unsafe { judged.as_mut() }, config()) {
-        let ctx = TcContext::new(skb);
+    if let (Some(judged), Some(tables)) = (unsafe { judged.as_mut() }, Tables::open()) {
+        let (ctx, config) = (TcContext::new(skb), tables.config());
         capture::show_buffer(&ctx, Sight::flooded(judged.ingress(), Path::Tc));
         if config.filters_vlans() {
             flood_tagged(&ctx, judged, config.ports_end, set);
@@ -169,22 +169,23 @@ extern "C" fn xbr_copies(skb: *mut __sk_buff, judged: *mut Judged, ports: u32, r
 /// One copy. A port that was never meant to have one takes no part, as in the Linux bridge.
 extern "C" fn copy(index: u32, flood: *const Flood) -> c_long {
     // SAFETY: the caller's context, alive for as long as its loop, and so is what it points to.
-    let (Flood { skb, judged, round, set }, Some(config)) = (unsafe { &*flood }, config()) else {
+    let (Flood { skb, judged, round, set }, Some(tables)) = (unsafe { &*flood }, Tables::open()) else {
         return 1;
     };
     // SAFETY: as above.
     let judged = unsafe { &mut **judged };
-    let (ctx, question, decision) = (&TcContext::new(*skb), &judged.question(config), &judged.decision());
+    let (ctx, question, decision) =
+        (&TcContext::new(*skb), &judged.question(tables.config()), &judged.decision());
     let (ingress, egress) = (question.ingress, PortId(index as u16));
     if is_straight(ingress, egress) {
         return 0;
     }
-    match tag_out(question, decision, egress, &Tables) {
+    match tag_out(question, decision, egress, &tables) {
         Ok(retag) if retag as u32 != *round & 0xff => return 0,
         Err(_) if *round & Round::FIRST == 0 => return 0,
         _ => {}
     }
-    let (port, retag) = match leave_for(question, decision, *set, egress, &Tables) {
+    let (port, retag) = match leave_for(question, decision, *set, egress, &tables) {
         Ok(left) => left,
         Err(reason) => {
             lost(ctx, judged, egress, reason);
@@ -233,21 +234,22 @@ fn lost(ctx: &TcContext, judged: &Judged, egress: PortId, reason: DropReason) {
 #[inline(never)]
 pub extern "C" fn xbr_rest(skb: *mut __sk_buff, judged: *mut Judged, set: u32) -> i32 {
     // SAFETY: as above.
-    match (unsafe { judged.as_mut() }, config()) {
-        (Some(judged), Some(config)) => rest(&TcContext::new(skb), judged, config, set),
+    match (unsafe { judged.as_mut() }, Tables::open()) {
+        (Some(judged), Some(tables)) => rest(&TcContext::new(skb), judged, &tables, set),
         _ => CONSUME,
     }
 }
 
 #[inline(always)]
-fn rest(ctx: &TcContext, judged: &mut Judged, config: &Config, set: u32) -> i32 {
+fn rest(ctx: &TcContext, judged: &mut Judged, tables: &Tables, set: u32) -> i32 {
     let (ingress, egress) = match judged.ingress() {
         PortId::HOST => (PortId::HOST, PortId::UPLINK),
         _ => (PortId::UPLINK, PortId::HOST),
     };
-    let outcome = match leave_for(&judged.question(config), &judged.decision(), set, egress, &Tables) {
+    let outcome = match leave_for(&judged.question(tables.config()), &judged.decision(), set, egress, tables)
+    {
         Ok((port, _)) if neigh::is_withheld(ctx.skb.skb, port.flags) => return CONSUME,
-        Ok((_, retag)) if config.filters_vlans() && !turn(ctx, judged, retag) => return CONSUME,
+        Ok((_, retag)) if tables.config().filters_vlans() && !turn(ctx, judged, retag) => return CONSUME,
         Ok((port, retag)) => {
             sent(judged, egress, port.flags, retag);
             Ok(())

@@ -9,11 +9,11 @@ use bridge_common::{
 };
 
 use crate::{
-    judge::Judged,
-    maps::{GROUP_SETS, GROUPS, config},
+    judged::Judged,
+    maps::{GROUP_SETS, GROUPS},
     packet::Copied,
     snoop::xbr_snoop,
-    tables::Tables,
+    state::Tables,
     tc::{route, set_tag},
 };
 
@@ -36,7 +36,7 @@ impl Groups for Tables {
 /// The sets of ports that a frame for many is for. Shows the controller what that is to see.
 #[inline(always)]
 pub fn look(ctx: &TcContext, judged: &Judged, spread: Spread) -> u32 {
-    let snoops = config().is_some_and(|config| config.snoops());
+    let snoops = Tables::open().is_some_and(|tables| tables.config().snoops());
     if !snoops || !matches!(spread, Spread::Multicast) {
         return EVERYONE;
     }
@@ -55,15 +55,15 @@ pub fn look(ctx: &TcContext, judged: &Judged, spread: Spread) -> u32 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn xbr_look_for_group(skb: *mut __sk_buff, port: u32, vlan: u32) -> u64 {
-    let Some(config) = config() else { return (NOT_SHOWN as u64) << 32 };
+    let Some(tables) = Tables::open() else { return (NOT_SHOWN as u64) << 32 };
     let packet = Copied::of_buffer(skb);
-    look_into(&packet, PortId(port as u16), vlan as u16, config.flags, &Tables).to_word()
+    look_into(&packet, PortId(port as u16), vlan as u16, tables.config().flags, &tables).to_word()
 }
 
 /// The bridge's own query leaves as a frame of the host, which would be the only one not to hear it.
 #[inline(always)]
 fn ask_the_host(ctx: &TcContext) {
-    let Some(host) = Tables.port(PortId::HOST) else { return };
+    let Some(host) = Tables::open().and_then(|tables| tables.port(PortId::HOST)) else { return };
     let flags = route(ctx, PortId::HOST);
     // SAFETY: the context is the kernel's; no pointer into the frame is kept across the call. Should it fail, there is a next query.
     unsafe { bpf_clone_redirect(ctx.skb.skb, host.ifindex, flags) };

@@ -8,7 +8,7 @@ use bridge_common::{Address, DropReason, Frame, Packet, PortId, inspect::inspect
 
 use crate::{
     packet::{Copied, Mostly, Window},
-    tables::Tables,
+    state::Tables,
 };
 
 /// No reason. Beyond every reason's number.
@@ -45,6 +45,7 @@ extern "C" fn xbr_look_at_window(xdp: *mut xdp_md, source: u64, ingress: u32, gu
 #[inline(always)]
 fn look(packet: &impl Packet, source: u64, ingress: u32, guards: u32) -> u64 {
     let source = Address::from_word(source);
-    let reason = inspect(packet, source, PortId(ingress as u16), Guards(guards), &Tables);
+    let Some(tables) = Tables::open() else { return NONE };
+    let reason = inspect(packet, source, PortId(ingress as u16), Guards(guards), &tables);
     reason.map_or(NONE, |reason| reason as u64)
 }

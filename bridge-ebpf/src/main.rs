@@ -29,6 +29,7 @@ mod capture;
 mod flood;
 mod groups;
 mod judge;
+mod judged;
 mod looking;
 mod maps;
 mod neigh;
@@ -38,6 +39,7 @@ mod probe;
 mod recent;
 mod snoop;
 mod spread;
+mod state;
 mod tables;
 mod tag;
 mod tc;
@@ -64,8 +66,7 @@ pub fn xbr_xdp(ctx: XdpContext) -> u32 {
 #[classifier]
 pub fn xbr_port(ctx: TcContext) -> i32 {
     other_tag();
-    let port = tc::port_of(&ctx);
-    if port.is_guest() { tc::forward(&ctx, port) } else { tc::no_port(&ctx) }
+    tc::forward_guests(&ctx)
 }
 
 /// The outside's frames, and those that another program of ours redirected into the host.
@@ -75,7 +76,7 @@ pub fn xbr_wire(ctx: TcContext) -> i32 {
     if tc::is_looped_multicast(&ctx) || tc::is_own_delivery(&ctx) {
         return tc::LET_THROUGH;
     }
-    tc::forward(&ctx, PortId::UPLINK)
+    tc::forward_from(&ctx, PortId::UPLINK)
 }
 
 /// The host's frames, and those that another program of ours redirected to the wire.
@@ -85,7 +86,7 @@ pub fn xbr_host(ctx: TcContext) -> i32 {
     if tc::is_own_transmission(&ctx) {
         return tc::LET_THROUGH;
     }
-    tc::forward(&ctx, PortId::HOST)
+    tc::forward_from(&ctx, PortId::HOST)
 }
 
 /// Frames for many, of all three: they get here by a tail call, which leaves the stack to copies and their tags.

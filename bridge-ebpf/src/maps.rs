@@ -4,16 +4,12 @@ use aya_ebpf::{
     Global,
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
     btf_maps::{ArrayOfMaps, DevMap as InnerDevMap},
-    helpers::{bpf_jiffies64, bpf_ktime_get_coarse_ns},
     macros::{btf_map, map},
     maps::{Array, DevMap, HashMap, PerCpuArray, PerfEventByteArray, ProgramArray, RingBuf},
 };
 use bridge_common::{
-    Config, FdbEntry, FdbKey, Port, PortCounters, PortId,
-    maps::{
-        DEFAULT_FDB_MAX, EVENT_RING_BYTES, PORT_PLACES, constants::NetOffsets, is_at_place, place_of,
-        port_at_place,
-    },
+    FdbEntry, FdbKey, Port, PortCounters,
+    maps::{DEFAULT_FDB_MAX, EVENT_RING_BYTES, constants::NetOffsets},
     multicast::{self, GroupCounters, GroupKey, GroupPolicy, GroupSet, MAX_KEYS},
     neigh::{Heard, NEIGHBOURS_MAX, Neighbour, NeighbourKey},
     policy::{MAX_SOURCES, Meter, Policy, Source},
@@ -25,30 +21,10 @@ use bridge_common::{
     vlan::{MAX_VLANS, Vlan, VlanCounters},
 };
 
-use crate::atomic;
-use crate::judge::Judged;
+use crate::judged::Judged;
 
 #[map]
-static PORT_OF: HashMap<u32, u32> = HashMap::with_max_entries(MAX_PORTS, 0);
-
-#[map]
-static PORT_AT: Array<u64> = Array::with_max_entries(PORT_PLACES, 0);
-
-/// The port of a device. A number that is always written, until the end: see [`bridge_common::Verdict::Flood`].
-#[inline(always)]
-pub fn port_of(ifindex: u32) -> Option<PortId> {
-    const NONE: u32 = u32::MAX;
-    let mut port = NONE;
-    // SAFETY: one aligned word of an array element.
-    let word = PORT_AT.get_ptr(place_of(ifindex)).map_or(0, |word| unsafe { word.read_volatile() });
-    if is_at_place(word, ifindex) {
-        port = port_at_place(word);
-    // SAFETY: one aligned word of an element.
-    } else if let Some(number) = unsafe { PORT_OF.get(ifindex) } {
-        port = *number;
-    }
-    if port == NONE { None } else { Some(PortId(port as u16)) }
-}
+pub static PORT_OF: HashMap<u32, u32> = HashMap::with_max_entries(MAX_PORTS, 0);
 
 #[map]
 pub static PORTS: Array<Port> = Array::with_max_entries(MAX_PORTS, 0);
@@ -58,7 +34,7 @@ pub static PORTS: Array<Port> = Array::with_max_entries(MAX_PORTS, 0);
 pub static FDB: HashMap<FdbKey, FdbEntry> = HashMap::with_max_entries(DEFAULT_FDB_MAX, 0);
 
 #[map]
-static STATE: Array<State> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+pub static STATE: Array<State> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 #[map]
 pub static COUNTERS: PerCpuArray<PortCounters> = PerCpuArray::with_max_entries(MAX_PORTS, 0);
@@ -204,7 +180,7 @@ pub static BRIDGE: Array<BridgeRecord> = Array::with_max_entries(1, 0);
 
 /// See `bridge_common::maps::constants`.
 #[unsafe(no_mangle)]
-static CLOCK: Global<u64> = Global::new(0);
+pub static CLOCK: Global<u64> = Global::new(0);
 
 /// See `bridge_common::maps::constants`.
 #[unsafe(no_mangle)]
@@ -214,74 +190,9 @@ static NO_GUARD: Global<u64> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static NET_OFFSETS: Global<NetOffsets> = Global::new(NetOffsets::NONE);
 
-/// The moment of a frame.
-#[derive(Clone, Copy)]
-pub struct Moment {
-    /// In nanoseconds of the FDB's clock.
-    pub now: u64,
-    /// The generation of the FDB: see [`bridge_common::recent`].
-    pub generation: u64,
-}
-
-/// The bridge's row, whose words others write meanwhile.
-#[inline(always)]
-pub fn state() -> Option<*mut State> {
-    STATE.get_ptr_mut(0)
-}
-
-/// The settings.
-#[inline(always)]
-pub fn config() -> Option<&'static Config> {
-    // SAFETY: part of an array's element, which is there for as long as the programs are. Each word is read by itself.
-    state().map(|state| unsafe { &(*state).config })
-}
-
-/// The FDB's clock. Coarse: it costs a read where the fine one asks the hardware, and ages are in seconds. It only moves on with the
-/// kernel's tick, which is a word that costs no call (`do_misc_fixups` puts the load in place of `bpf_jiffies64`), so it is asked once for each.
-///
-/// # Safety
-///
-/// `state` is the bridge's row.
-#[inline(always)]
-pub unsafe fn moment_of(state: *mut State) -> Moment {
-    // SAFETY: aligned words of an array element. Of two CPUs that write, both write the same time, or one a tick more.
-    unsafe {
-        let generation = (&raw const (*state).generation).read_volatile();
-        let (fixed, tick) = (CLOCK.load(), bpf_jiffies64());
-        if fixed != 0 {
-            return Moment { now: fixed, generation };
-        }
-        if (&raw const (*state).tick).read_volatile() == tick {
-            return Moment { now: (&raw const (*state).now).read_volatile(), generation };
-        }
-        let now = bpf_ktime_get_coarse_ns();
-        (&raw mut (*state).now).write_volatile(now);
-        (&raw mut (*state).tick).write_volatile(tick);
-        Moment { now, generation }
-    }
-}
-
-/// [`moment_of`], where the row is not at hand.
-#[inline(always)]
-pub fn moment() -> Moment {
-    // SAFETY: it is the row.
-    state().map_or(Moment { now: 0, generation: 0 }, |state| unsafe { moment_of(state) })
-}
-
-/// Its time alone.
-#[inline(always)]
-pub fn now() -> u64 {
-    moment().now
-}
-
-/// Ends it, after an entry was changed.
-#[inline(always)]
-pub fn end_generation() {
-    if let Some(state) = state() {
-        // SAFETY: as above.
-        unsafe { atomic::add_last(&raw mut (*state).generation, 1) };
-    }
-}
+/// See `bridge_common::maps::constants`.
+#[unsafe(no_mangle)]
+pub static ROWS_AT: Global<u64> = Global::new(0);
 
 /// Whether a port's unfinished checksums matter.
 #[inline(always)]

@@ -18,10 +18,11 @@ use bridge_common::{
 
 use crate::{
     account, atomic, capture,
-    judge::{Judged, sent},
-    maps::{HEARD, JUDGED, NEIGH_USED, NEIGHBOURS, config},
+    judge::sent,
+    judged::Judged,
+    maps::{HEARD, JUDGED, NEIGH_USED, NEIGHBOURS},
     packet::Copied,
-    tables::Tables,
+    state::Tables,
     tag::aside,
     tc::{flood, no_port, route, set_tag},
 };
@@ -68,13 +69,13 @@ fn withhold(ctx: &TcContext, judged: &mut Judged, heard: *mut Heard) -> bool {
 #[inline(never)]
 extern "C" fn xbr_hear(skb: *mut __sk_buff, judged: *mut Judged, heard: *mut Heard) -> u32 {
     // SAFETY: the verifier sees to it that a pointer that is not null points to as many bytes as its type has.
-    let (Some(judged), Some(heard), Some(config)) =
-        (unsafe { judged.as_ref() }, unsafe { heard.as_mut() }, config())
+    let (Some(judged), Some(heard), Some(tables)) =
+        (unsafe { judged.as_ref() }, unsafe { heard.as_mut() }, Tables::open())
     else {
         return 0;
     };
     let (ctx, src) = (TcContext::new(skb), judged.frame().src.mac());
-    match Heard::read(&Copied::of_buffer(skb), src, aside(&ctx).is_some(), config.filters_vlans()) {
+    match Heard::read(&Copied::of_buffer(skb), src, aside(&ctx).is_some(), tables.config().filters_vlans()) {
         Some(read) => {
             *heard = read;
             read.bits
@@ -91,15 +92,15 @@ const WITHHOLD: u64 = 1;
 #[inline(never)]
 extern "C" fn xbr_outcome(heard: *mut Heard, judged: *mut Judged) -> u64 {
     // SAFETY: as above.
-    let (Some(heard), Some(judged), Some(config)) =
-        (unsafe { heard.as_ref() }, unsafe { judged.as_ref() }, config())
+    let (Some(heard), Some(judged), Some(tables)) =
+        (unsafe { heard.as_ref() }, unsafe { judged.as_ref() }, Tables::open())
     else {
         return FLOOD;
     };
     let (ingress, vlan) = (judged.ingress(), judged.vlan());
     let (from, now) = (judged.from(), judged.now());
     let known = known(NEIGHBOURS.get_ptr(heard.key(vlan, heard.target)));
-    match outcome(heard, &known, (ingress, from), (vlan, now), config, &Tables) {
+    match outcome(heard, &known, (ingress, from), (vlan, now), tables.config(), &tables) {
         Outcome::Flood => FLOOD,
         Outcome::Withhold => WITHHOLD,
         Outcome::Answer => known.place,
@@ -130,12 +131,12 @@ extern "C" fn xbr_claim(heard: *mut Heard, judged: *mut Judged) -> u32 {
     let (Some(heard), Some(judged)) = (unsafe { heard.as_ref() }, unsafe { judged.as_ref() }) else {
         return 0;
     };
-    let Some(config) = config() else { return 0 };
+    let Some(tables) = Tables::open() else { return 0 };
     let (port, vlan, now) = (judged.ingress(), judged.vlan(), judged.now());
     let key = heard.key(vlan, heard.sender);
     let entry = NEIGHBOURS.get_ptr_mut(key);
     let old = known(entry.map(|entry| entry.cast_const()));
-    let alive = !old.is_nobody() && old.is_alive(vlan, now, config, &Tables);
+    let alive = !old.is_nobody() && old.is_alive(vlan, now, tables.config(), &tables);
     let new = Neighbour::after_claim(if alive { old } else { Neighbour::NOBODY }, heard, port, now);
     if new.is_nobody() {
         return 0;
@@ -247,7 +248,7 @@ fn store<const N: usize>(skb: *mut __sk_buff, at: u32, bytes: &[u8; N]) {
 #[inline(never)]
 fn back(ctx: &TcContext, judged: &mut Judged, neighbour: PortId) -> bool {
     let ingress = judged.ingress();
-    let Some(port) = Tables.port(ingress) else { return false };
+    let Some(port) = Tables::open().and_then(|tables| tables.port(ingress)) else { return false };
     let flags = route(ctx, ingress);
     // SAFETY: the context is the kernel's; no pointer into the frame is kept across the call.
     let done = unsafe { bpf_clone_redirect(ctx.skb.skb, port.ifindex, flags) } == 0;

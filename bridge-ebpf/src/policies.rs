@@ -8,7 +8,7 @@ use bridge_common::{
 use crate::{
     atomic,
     maps::{FORGOTTEN, LEARNED, METERS, POLICIES, SOURCES},
-    tables::Tables,
+    state::Tables,
 };
 
 #[inline(always)]

@@ -8,11 +8,11 @@ use aya_ebpf::{
 use bridge_common::{Packet, PortId, Ports as _, maps::OWN_TAG, probe};
 
 use crate::{
-    judge::Judged,
-    maps::{PROBE, PROBED, config},
+    judged::Judged,
+    maps::{PROBE, PROBED},
     packet::Copied,
-    tables::Tables,
-    tc::{port_of, set_tag},
+    state::Tables,
+    tc::{came_in, set_tag},
 };
 
 /// To be called for what was refused because its source is the host. See [`crate::judge`] for why it is so.
@@ -32,7 +32,8 @@ pub extern "C" fn xbr_probed_window(xdp: *mut xdp_md, judged: *mut Judged) -> u3
 #[inline(always)]
 fn note(packet: &impl Packet, judged: *mut Judged) -> u32 {
     // SAFETY: the verifier sees to it that a pointer that is not null points to as many bytes as its type has.
-    let (Some(judged), Some(config), Some(&wanted)) = (unsafe { judged.as_ref() }, config(), PROBE.get(0))
+    let (Some(judged), Some(tables), Some(&wanted)) =
+        (unsafe { judged.as_ref() }, Tables::open(), PROBE.get(0))
     else {
         return 0;
     };
@@ -40,7 +41,7 @@ fn note(packet: &impl Packet, judged: *mut Judged) -> u32 {
         return 0;
     }
     let ingress = judged.ingress();
-    let vlan = if config.filters_vlans() { own_vlan(judged, ingress) } else { 0 };
+    let vlan = if tables.config().filters_vlans() { own_vlan(&tables, judged, ingress) } else { 0 };
     if probe::nonce(packet, vlan) == Some(wanted)
         && let Some(seen) = PROBED.get_ptr_mut(ingress.index())
     {
@@ -52,9 +53,9 @@ fn note(packet: &impl Packet, judged: *mut Judged) -> u32 {
 
 /// The VLAN that the frame would have been of.
 #[inline(always)]
-fn own_vlan(judged: &Judged, ingress: PortId) -> u16 {
+fn own_vlan(tables: &Tables, judged: &Judged, ingress: PortId) -> u16 {
     match judged.frame().tag.vid() {
-        0 => Tables.port(ingress).map_or(0, |port| port.flags.pvid()),
+        0 => tables.port(ingress).map_or(0, |port| port.flags.pvid()),
         vid => vid,
     }
 }
@@ -64,7 +65,8 @@ fn own_vlan(judged: &Judged, ingress: PortId) -> u16 {
 #[inline(always)]
 pub fn send(ctx: &TcContext) -> i32 {
     // What the host's program is to let through: the frame is no flood of the host's, and stays out of its VLANs and limits.
-    set_tag(ctx, if port_of(ctx) == PortId::UPLINK { OWN_TAG } else { 0 });
+    let port = came_in(ctx);
+    set_tag(ctx, if port.is_some_and(|(id, _)| id == PortId::UPLINK) { OWN_TAG } else { 0 });
     // SAFETY: the kernel's context is valid for the length of the program, and no pointer into the frame is kept.
     unsafe { bpf_clone_redirect(ctx.skb.skb, (*ctx.skb.skb).ifindex, 0) as i32 }
 }

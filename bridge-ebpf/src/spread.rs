@@ -18,7 +18,8 @@ use bridge_common::{
 
 use crate::{
     account, capture,
-    judge::{Judged, settle},
+    judge::settle,
+    judged::Judged,
     maps::{FLOOD_DEVICES, FLOOD_OF, FLOOD_SETS, FLOOD_STATE, JUDGED, guard_is_on},
     tag::retag_xdp,
     xdp::xbr_prove,

@@ -7,26 +7,17 @@ use aya_ebpf::{
     helpers::{bpf_for_each_map_elem, bpf_map_delete_elem},
 };
 use bridge_common::{
-    Fdb, FdbEntry, FdbKey, Port, PortId, Ports, Stations, Vlans,
+    Fdb, FdbEntry, FdbKey, PortId, Stations, Vlans,
     fdb::{Full, RECLAIM_ENOUGH, RECLAIM_INTERVAL},
     vlan::{Membership, PortSet},
 };
 
 use crate::{
     atomic,
-    maps::{FDB, LEARNED, PORTS, RECLAIM, Reclaim, VLANS, end_generation, now},
+    maps::{FDB, LEARNED, RECLAIM, Reclaim, VLANS},
     recent::RecentStations,
+    state::Tables,
 };
-
-/// The BPF maps.
-pub struct Tables;
-
-impl Ports for Tables {
-    #[inline(always)]
-    fn port(&self, id: PortId) -> Option<Port> {
-        PORTS.get(id.index()).copied()
-    }
-}
 
 impl Vlans for Tables {
     #[inline(always)]
@@ -51,10 +42,16 @@ impl Vlans for Tables {
 impl Stations for Tables {
     #[inline(always)]
     fn station(&self, key: &FdbKey) -> Option<FdbEntry> {
-        // SAFETY: the element may be freed and reused while we read, so each word is read once: `place` is
-        // whole, and `last_seen` of another station can at worst make this one look expired or fresh once.
-        FDB.get_ptr(key).map(|entry| unsafe { read(entry) })
+        entry(key)
     }
+}
+
+/// What the FDB has.
+#[inline(always)]
+pub fn entry(key: &FdbKey) -> Option<FdbEntry> {
+    // SAFETY: the element may be freed and reused while we read, so each word is read once: `place` is
+    // whole, and `last_seen` of another station can at worst make this one look expired or fresh once.
+    FDB.get_ptr(key).map(|entry| unsafe { read(entry) })
 }
 
 /// # Safety
@@ -74,7 +71,7 @@ unsafe fn read(entry: *const FdbEntry) -> FdbEntry {
 impl Fdb for Tables {
     #[inline(always)]
     fn refresh(&mut self, key: &FdbKey, now: u64) {
-        let recent = RecentStations::now();
+        let recent = RecentStations(self.moment());
         if let Some(entry) = FDB.get_ptr_mut(recent.later(key)) {
             // SAFETY: one aligned word of a live element.
             unsafe { (&raw mut (*entry).last_seen).write_volatile(now) };
@@ -85,23 +82,23 @@ impl Fdb for Tables {
 
     #[inline(always)]
     fn make_room(&mut self, ageing: u64) -> bool {
-        reclaim(ageing)
+        reclaim(self, ageing)
     }
 
     #[inline(always)]
     fn learn(&mut self, key: &FdbKey, entry: FdbEntry, ageing: u64) -> Result<(), Full> {
         match FDB.get_ptr_mut(key) {
             Some(known) => {
-                overwrite(known, entry);
+                overwrite(self, known, entry);
                 Ok(())
             }
-            None => insert(key, &entry, ageing),
+            None => insert(self, key, &entry, ageing),
         }
     }
 }
 
 #[inline(always)]
-fn overwrite(known: *mut FdbEntry, entry: FdbEntry) {
+fn overwrite(tables: &Tables, known: *mut FdbEntry, entry: FdbEntry) {
     // SAFETY: two aligned words of a live element, each written at once; time first, so that nobody sees
     // the new place with an expired time.
     unsafe {
@@ -115,20 +112,20 @@ fn overwrite(known: *mut FdbEntry, entry: FdbEntry) {
             }
             (&raw mut (*known).last_seen).write_volatile(entry.last_seen);
             (&raw mut (*known).place).write_volatile(entry.place);
-            end_generation();
+            tables.end_generation();
         }
     }
 }
 
 #[inline(always)]
-fn insert(key: &FdbKey, entry: &FdbEntry, ageing: u64) -> Result<(), Full> {
+fn insert(tables: &Tables, key: &FdbKey, entry: &FdbEntry, ageing: u64) -> Result<(), Full> {
     const EEXIST: i32 = -17;
-    let recent = RecentStations::now();
+    let recent = RecentStations(tables.moment());
     // NOEXIST: if another CPU or the controller was faster, its entry stands and the next frame sees it.
     match FDB.insert(key, entry, BPF_NOEXIST as u64) {
         Ok(()) => {}
         Err(EEXIST) => return Ok(()),
-        Err(_) if reclaim(ageing) => FDB.insert(key, entry, BPF_NOEXIST as u64).map_err(|_| Full)?,
+        Err(_) if reclaim(tables, ageing) => FDB.insert(key, entry, BPF_NOEXIST as u64).map_err(|_| Full)?,
         Err(_) => return Err(Full),
     }
     // One that expired may have been there.
@@ -159,8 +156,8 @@ struct Search {
 
 /// The controller's sweep keeps room in the table; with a dead controller this does. True if some was made.
 #[inline(always)]
-fn reclaim(ageing: u64) -> bool {
-    let now = now();
+fn reclaim(tables: &Tables, ageing: u64) -> bool {
+    let now = tables.moment().now;
     let Some(reclaim) = RECLAIM.get_ptr_mut(0) else { return false };
     // SAFETY: aligned words of an array element; two CPUs that both see it due search twice, which harms
     // nobody.
@@ -180,7 +177,7 @@ fn reclaim(ageing: u64) -> bool {
             0,
         );
         // What was expired had no rows that are believed; but whoever holds one of these elements may read another station's there by now.
-        end_generation();
+        tables.end_generation();
         (*reclaim).freed > 0
     }
 }

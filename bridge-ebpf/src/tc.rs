@@ -8,12 +8,12 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use bridge_common::{
-    DropReason, PortId, Verdict,
+    DropReason, Port, PortId, Verdict,
     capture::{Path, Sight},
     config::ConfigFlags,
-    forward::Plain,
     frame::{Segments, header_length},
     maps::OWN_TAG,
+    plain::Plain,
     port::Ports as _,
     vlan::Retag,
 };
@@ -22,11 +22,12 @@ use crate::{
     account, capture,
     flood::{xbr_flood, xbr_rest},
     groups,
-    judge::{Judged, Judgement, judge_buffer, sent, settle},
-    maps::{ANSWERING, FLOODING, JUDGED, config, port_of as port_of_device},
+    judge::{Judgement, judge_buffer, sent, settle},
+    judged::Judged,
+    maps::{ANSWERING, FLOODING, JUDGED},
     packet::Copied,
     probe::xbr_probed_buffer,
-    tables::Tables,
+    state::Tables,
     tag::Whole,
 };
 
@@ -78,11 +79,11 @@ pub fn set_tag(ctx: &TcContext, tag: u16) {
     unsafe { (*ctx.skb.skb).tc_index = tag as u32 };
 }
 
-/// The port whose device the frame came in at, or the host's, which has none of its own.
+/// The port whose device the frame came in at, and what is true of it. The host's has none of its own.
 #[inline(always)]
-pub fn port_of(ctx: &TcContext) -> PortId {
+pub fn came_in(ctx: &TcContext) -> Option<(PortId, Port)> {
     // SAFETY: as above.
-    port_of_device(unsafe { (*ctx.skb.skb).ifindex }).unwrap_or(PortId::HOST)
+    Tables::open()?.came_in(unsafe { (*ctx.skb.skb).ifindex })
 }
 
 /// The device is no port, or not any more: nothing passes.
@@ -115,14 +116,29 @@ pub fn segments(ctx: &TcContext) -> Segments {
     segments
 }
 
+/// [`forward`], of a guest's port.
+#[inline(always)]
+pub fn forward_guests(ctx: &TcContext) -> i32 {
+    match came_in(ctx) {
+        Some((id, port)) if id.is_guest() => forward(ctx, id, |_| Some(port)),
+        _ => no_port(ctx),
+    }
+}
+
+/// [`forward`], of a port that is known without its device.
+#[inline(always)]
+pub fn forward_from(ctx: &TcContext, ingress: PortId) -> i32 {
+    forward(ctx, ingress, |tables| tables.port(ingress))
+}
+
 /// Decides about a frame that came in at `ingress` and carries it out. One that is for many goes to a program of its own, which goes on
 /// with what was decided; here it has left no trace.
 #[inline(always)]
-pub fn forward(ctx: &TcContext, ingress: PortId) -> i32 {
+fn forward(ctx: &TcContext, ingress: PortId, port: impl FnOnce(&Tables) -> Option<Port>) -> i32 {
     let frames = segments(ctx);
     let judgement = judge_buffer(
         ctx,
-        ingress,
+        (ingress, port),
         frames,
         #[inline(always)]
         |plain| pass_on(ctx, ingress, &frames, plain),
@@ -141,15 +157,15 @@ fn pass_on(
     ctx: &TcContext,
     ingress: PortId,
     frames: &Segments,
-    Plain { egress, to, vlan }: Plain,
-) -> Option<i32> {
+    Plain { egress, ifindex, vlan, .. }: Plain,
+) -> i32 {
     account::received(ingress, frames);
     account::sent(egress, frames);
     if vlan != 0 {
         account::received_in(vlan, frames);
         account::sent_in(vlan, frames);
     }
-    Some(hand_to(ctx, ingress, egress, to.ifindex))
+    hand_to(ctx, ingress, egress, ifindex)
 }
 
 /// Hands a frame for many to the programs for these.
@@ -157,7 +173,7 @@ fn pass_on(
 fn hand_over(ctx: &TcContext, judged: &mut Judged) -> i32 {
     // SAFETY: as above; this word is ours between our programs (`qdisc_skb_cb::data`).
     unsafe { (*ctx.skb.skb).cb[1] = 0 };
-    if config().is_some_and(|config| config.flags.has(ConfigFlags::NEIGH_SUPPRESS)) {
+    if Tables::open().is_some_and(|tables| tables.config().flags.has(ConfigFlags::NEIGH_SUPPRESS)) {
         // SAFETY: the program is one for this kind of context.
         unsafe { ANSWERING.tail_call(ctx, 0) };
     }
@@ -223,7 +239,7 @@ extern "C" fn xbr_carry_out(skb: *mut __sk_buff, judged: *mut Judged) -> i32 {
 /// The original goes out of one port.
 #[inline(always)]
 fn send(ctx: &TcContext, judged: &mut Judged, retag: Retag, egress: PortId) -> i32 {
-    let Some(port) = Tables.port(egress) else { return no_port(ctx) };
+    let Some(port) = Tables::open().and_then(|tables| tables.port(egress)) else { return no_port(ctx) };
     let ingress = judged.ingress();
     if retag != Retag::Keep {
         let tag = Whole::of(ctx);

@@ -10,28 +10,31 @@ use aya_ebpf::{
 use bridge_common::{
     DropReason, Port, PortFlags, PortId, SlowReason, Verdict,
     capture::{Path, Sight},
-    forward::Plain,
     frame::Segments,
     guard,
-    port::{LINK_OVERHEAD, Ports as _},
+    plain::Plain,
+    port::LINK_OVERHEAD,
     vlan::Retag,
 };
 
 use crate::{
     account, capture,
-    judge::{Judged, Judgement, judge_window, sent, settle},
-    maps::{DEVICES, SPREADING, guard_is_on, port_of},
+    judge::{Judgement, judge_window, sent, settle},
+    judged::Judged,
+    maps::{DEVICES, SPREADING, guard_is_on},
     packet::Window,
     probe::xbr_probed_window,
-    tables::Tables,
+    state::Tables,
     tag::retag_xdp,
 };
 
 #[inline(always)]
 pub fn forward(ctx: &XdpContext) -> u32 {
-    let Some(ingress) = port_of(ctx.ingress_ifindex() as u32) else { return xdp_action::XDP_PASS };
-    let Some(port) = Tables.port(ingress) else { return xdp_action::XDP_PASS };
-    match take(ctx, ingress, &port) {
+    let Some(tables) = Tables::open() else { return xdp_action::XDP_PASS };
+    let Some((ingress, port)) = tables.came_in(ctx.ingress_ifindex() as u32) else {
+        return xdp_action::XDP_PASS;
+    };
+    match take(ctx, &tables, ingress, &port) {
         Ok(action) => action,
         Err(reason) => {
             account::slowed(ingress, reason);
@@ -42,7 +45,7 @@ pub fn forward(ctx: &XdpContext) -> u32 {
 
 /// The action for a frame that XDP takes, or why it does not.
 #[inline(always)]
-fn take(ctx: &XdpContext, ingress: PortId, port: &Port) -> Result<u32, SlowReason> {
+fn take(ctx: &XdpContext, tables: &Tables, ingress: PortId, port: &Port) -> Result<u32, SlowReason> {
     let length = Window::of_xdp(ctx).length();
     // SAFETY: the context is the kernel's.
     if unsafe { bpf_xdp_get_buff_len(ctx.ctx) } != length as u64 {
@@ -55,13 +58,14 @@ fn take(ctx: &XdpContext, ingress: PortId, port: &Port) -> Result<u32, SlowReaso
     let frames = Segments::one(length);
     let judgement = judge_window(
         ctx,
+        tables,
         (ingress, port),
         frames,
         #[inline(always)]
         |plain| pass_on(ctx, (ingress, port.flags), &frames, plain),
     );
     let judged = match judgement {
-        Some(Judgement::Done(action)) => return Ok(action),
+        Some(Judgement::Done(outcome)) => return outcome,
         Some(Judgement::Open(judged)) => judged,
         None => return Ok(xdp_action::XDP_PASS),
     };
@@ -87,26 +91,42 @@ fn take(ctx: &XdpContext, ingress: PortId, port: &Port) -> Result<u32, SlowReaso
     Ok(action)
 }
 
-/// Most frames: out of a port, or `None` where it takes a closer look, and then nothing has been done.
+/// Most frames: out of a port, or left to TC.
 #[inline(always)]
 fn pass_on(
     ctx: &XdpContext,
     (ingress, from): (PortId, PortFlags),
     frames: &Segments,
-    Plain { egress, to, vlan }: Plain,
-) -> Option<u32> {
-    let proved = !guard_is_on() || !from.has(PortFlags::GUARD) || xbr_prove(ctx.ctx) == PROVED;
-    if egress == PortId::HOST || !to.flags.has(PortFlags::XDP) || !proved {
-        return None;
+    Plain { egress, takes_xdp, vlan, .. }: Plain,
+) -> Result<u32, SlowReason> {
+    if egress == PortId::HOST {
+        return Err(SlowReason::ToHost);
     }
-    let action = DEVICES.redirect(egress.index(), 0).ok()?;
+    if !takes_xdp {
+        return Err(SlowReason::ToTc);
+    }
+    prove(ctx, from)?;
+    // The slot is empty for the moment between a port's facts and its device: TC knows the way.
+    let action = DEVICES.redirect(egress.index(), 0).map_err(|_| SlowReason::ToTc)?;
     account::sent(egress, frames);
     account::received(ingress, frames);
     if vlan != 0 {
         account::sent_in(vlan, frames);
         account::received_in(vlan, frames);
     }
-    Some(action)
+    Ok(action)
+}
+
+/// Has the guard look at a frame of a port that may bring in unfinished checksums.
+#[inline(always)]
+fn prove(ctx: &XdpContext, from: PortFlags) -> Result<(), SlowReason> {
+    if guard_is_on()
+        && from.has(PortFlags::GUARD)
+        && let Some(reason) = SlowReason::from_index(xbr_prove(ctx.ctx))
+    {
+        return Err(reason);
+    }
+    Ok(())
 }
 
 /// Sends a frame out of a port. It may be left to TC as long as nothing about it has changed.
@@ -121,12 +141,7 @@ fn redirect(
     if !flags.has(PortFlags::XDP) {
         return Err(SlowReason::ToTc);
     }
-    if guard_is_on()
-        && from.has(PortFlags::GUARD)
-        && let Some(reason) = SlowReason::from_index(xbr_prove(ctx.ctx))
-    {
-        return Err(reason);
-    }
+    prove(ctx, from)?;
     if retag != Retag::Keep {
         DEVICES.get(to.index()).ok_or(SlowReason::ToTc)?;
         if !retag_xdp(ctx, retag, judged.vlan()) {
@@ -138,7 +153,7 @@ fn redirect(
             sent(judged, to, flags, retag);
             Ok((action, Sight::forwarded(judged.ingress(), to, Path::Xdp)))
         }
-        // The slot is empty for the moment between a port's facts and its device: TC knows the way.
+        // As above.
         Err(_) if retag == Retag::Keep => Err(SlowReason::ToTc),
         // It was emptied after its tag was changed.
         Err(_) => {

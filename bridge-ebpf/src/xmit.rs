@@ -5,10 +5,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::{helpers::bpf_probe_read_kernel, programs::RawTracePointContext};
 
-use crate::{
-    account,
-    maps::{NET_OFFSETS, port_of},
-};
+use crate::{account, maps::NET_OFFSETS, state::Tables};
 
 /// Counts the frames that `to_dev` did not take. The tracepoint is the machine's, so devices of other network
 /// namespaces, whose indexes may equal ours, are passed over.
@@ -30,7 +27,7 @@ pub fn count_lost(ctx: &RawTracePointContext) {
         return;
     }
     let Some(ifindex) = read::<u32>(device, offsets.device_ifindex) else { return };
-    if let Some(port) = port_of(ifindex) {
+    if let Some((port, _)) = Tables::open().and_then(|tables| tables.came_in(ifindex)) {
         account::refused_by_device(port, drops as u64);
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     frame::Segments,
     guard,
     inspect::inspect,
+    plain::at_once,
     port::LINK_OVERHEAD,
     vlan::Retag,
 };
@@ -271,9 +272,13 @@ impl Model {
 
     fn decide(&self, question: &Question<'_>, packet: &&[u8]) -> Decision {
         let (src, ingress) = (question.frame.src, question.ingress);
-        decide(question, self.port(ingress).as_ref(), self, self, |guards| {
-            inspect(packet, src, ingress, guards, self)
-        })
+        let port = self.port(ingress);
+        let decision =
+            decide(question, port.as_ref(), self, self, |guards| inspect(packet, src, ingress, guards, self));
+        if let Some(found) = port.and_then(|port| at_once(question, &port, self, self)) {
+            assert_eq!(Some(found), decision.plain(), "{question:?}");
+        }
+        decision
     }
 
     fn can_redirect(&self, from: &Port, to: PortId, packet: &&[u8]) -> Result<(), SlowReason> {

@@ -2,7 +2,12 @@
 
 use crate::{
     Decision, DropReason, FdbEntry, FdbFlags, FdbKey, Frame, Mac, Port, PortFlags, PortId, Ports as _,
-    Question, decide, forward::REFRESH_INTERVAL, frame::Segments, model::Model, policy::Guards, vlan::Tag,
+    Question, decide,
+    fdb::{REFRESH_INTERVAL, REFRESH_STEP},
+    frame::Segments,
+    model::Model,
+    policy::Guards,
+    vlan::Tag,
 };
 
 pub const HOST: PortId = PortId::HOST;
@@ -66,7 +71,7 @@ pub fn bridge() -> Model {
     station(FIXED, VM2, FdbFlags::STATIC, 2 * AGEING);
     station(OLD, VM2, learned, AGEING);
     station(EXPIRED, VM2, learned, AGEING + 1);
-    station(FRESH, VM1, learned, REFRESH_INTERVAL - 1);
+    station(FRESH, VM1, learned, REFRESH_INTERVAL - REFRESH_STEP);
     model
 }
 

@@ -6,10 +6,7 @@ use Verdict::{Drop, Flood, Forward};
 use super::bridge::*;
 use crate::{
     DropReason, FdbEntry, FdbEventKind, FdbFlags, Frame, Learn, Mac, Question, Verdict, commit,
-    forward::{REFRESH_INTERVAL, Report},
-    frame::Segments,
-    model::Model,
-    vlan::Retag,
+    fdb::REFRESH_INTERVAL, forward::Report, frame::Segments, model::Model, vlan::Retag,
 };
 
 #[test]

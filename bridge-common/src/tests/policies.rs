@@ -6,7 +6,8 @@ use Verdict::{Drop, Flood, Forward};
 use super::bridge::*;
 use crate::{
     DropReason, FdbEntry, FdbFlags, Frame, Learn, Mac, PortFlags, PortId, Question, Verdict, commit,
-    forward::{REFRESH_INTERVAL, Spread, departed, leave},
+    fdb::REFRESH_INTERVAL,
+    forward::{Spread, departed, leave},
     frame::Segments,
     model::Model,
     policy::{Guards, Meter, Policy, Rate},

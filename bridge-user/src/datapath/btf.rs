@@ -1,5 +1,5 @@
-//! The three structure offsets that the transmit tracepoint needs, from the kernel's own BTF. (The programs are
-//! Rust, whose compiler emits no relocations for kernel structures.)
+//! The structure offsets that the programs need, from the kernel's own BTF. (They are Rust, whose compiler emits no relocations for
+//! kernel structures.)
 //!
 //! The format is that of the kernel's Documentation/bpf/btf.rst: a header, a section of types, a section of
 //! strings.
@@ -11,11 +11,26 @@ use bridge_common::maps::constants::NetOffsets;
 const STRUCT: u32 = 4;
 const KIND_FLAG: u32 = 1 << 31;
 
-/// The offsets of the running kernel, for devices of the network namespace with this cookie. `None` where the
-/// kernel has no BTF or is built otherwise: then those losses are not counted.
-pub fn net_offsets(namespace: u64) -> Option<NetOffsets> {
-    let btf = fs::read("/sys/kernel/btf/vmlinux").ok()?;
-    let btf = Btf::parse(&btf)?;
+/// What the programs are told of the running kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// [`NetOffsets::NONE`] where the kernel has no BTF or is built otherwise: then those losses are not counted.
+    pub offsets: NetOffsets,
+    /// See [`bridge_common::maps::constants::ROWS_AT`]; 0 where that is not known, and then some sets of rows are two cache lines.
+    pub rows_at: u64,
+}
+
+/// Of the running kernel, for devices of the network namespace with this cookie.
+pub fn facts(namespace: u64) -> Facts {
+    let data = fs::read("/sys/kernel/btf/vmlinux").unwrap_or_default();
+    let btf = Btf::parse(&data);
+    Facts {
+        offsets: btf.as_ref().and_then(|btf| net_offsets(btf, namespace)).unwrap_or(NetOffsets::NONE),
+        rows_at: btf.as_ref().and_then(rows_at).unwrap_or_default(),
+    }
+}
+
+fn net_offsets(btf: &Btf<'_>, namespace: u64) -> Option<NetOffsets> {
     Some(NetOffsets {
         namespace,
         device_net: btf.offset_of("net_device", "nd_net")?,
@@ -23,6 +38,14 @@ pub fn net_offsets(namespace: u64) -> Option<NetOffsets> {
         net_cookie: btf.offset_of("net", "net_cookie")?,
         padding: 0,
     })
+}
+
+/// The values of an array of this size begin behind its head, in pages of their own (`bpf_map_area_alloc`). They are a union without a name,
+/// the first of `struct bpf_array`.
+fn rows_at(btf: &Btf<'_>) -> Option<u64> {
+    const LINE: u32 = 64;
+    let head = btf.offset_of("bpf_array", "")?;
+    Some((head.next_multiple_of(LINE) - head).into())
 }
 
 struct Btf<'a> {
@@ -141,6 +164,16 @@ mod tests {
         assert_eq!(btf.offset_of("net", "a"), Some(0));
         assert_eq!(btf.offset_of("net", "b"), None);
         assert_eq!(btf.offset_of("netw", "a"), None);
+    }
+
+    /// `struct bpf_array { 16 bytes; union {}; }`, of which the verifier's own tests have other shapes.
+    #[test]
+    fn what_has_no_name_is_found_too() {
+        let data = sample();
+        let btf = Btf::parse(&data).unwrap();
+        assert_eq!(btf.offset_of("network", ""), None);
+        let running = facts(1);
+        assert!(running.rows_at < 64 && running.rows_at.is_multiple_of(8), "{running:?}");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use aya::{
 };
 use bridge_common::{
     PortId,
-    maps::{self, constants::NetOffsets, programs},
+    maps::{self, programs},
 };
 
 use super::{
@@ -117,13 +117,13 @@ impl Programs {
     pub fn load_by(loader: Loader, pins: &PinDir, options: &Options) -> Result<(Self, Tables, Start)> {
         let found = layout::compare(pins, options.object(), Some(options.fdb_max))?;
         pins.make()?;
-        let offsets = btf::net_offsets(options.namespace).unwrap_or(NetOffsets::NONE);
+        let facts = btf::facts(options.namespace);
         let rebuilding = matches!(found, Found::Other(_));
         if rebuilding {
             pins.begin_maps()?;
         }
         let pin = |name: &str| if rebuilding { pins.new_map(name) } else { pins.map(name) };
-        let ebpf = load(loader.ready(), options, &offsets, &pin)?;
+        let ebpf = load(loader.ready(), options, &facts, &pin)?;
         let mut tables = Tables::open_at(pin)?;
         let start = match found {
             Found::Nothing => Start::Fresh,
@@ -269,7 +269,7 @@ impl Programs {
 fn load(
     loader: EbpfLoader<'static>,
     options: &Options,
-    offsets: &NetOffsets,
+    facts: &btf::Facts,
     pin: &impl Fn(&str) -> std::path::PathBuf,
 ) -> Result<Ebpf> {
     #[cfg(feature = "lab")]
@@ -279,7 +279,8 @@ fn load(
     for name in maps::PINNED {
         loader.map_pin_path(name, pin(name));
     }
-    loader.override_global(maps::constants::NET_OFFSETS, offsets, true);
+    loader.override_global(maps::constants::NET_OFFSETS, &facts.offsets, true);
+    loader.override_global(maps::constants::ROWS_AT, &facts.rows_at, true);
     #[cfg(feature = "lab")]
     loader.override_global(maps::constants::CLOCK, &clock, true).override_global(
         maps::constants::NO_GUARD,

@@ -9,7 +9,12 @@ use std::{
 };
 
 use aya::maps::MapData;
-use bridge_common::{Config, capture::Capture, maps::STATE, state::State};
+use bridge_common::{
+    Config, Port, PortId,
+    capture::Capture,
+    maps::STATE,
+    state::{Device, State, place_of},
+};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::error::{Error, Result};
@@ -60,6 +65,45 @@ impl Shared {
         // SAFETY: as above.
         unsafe { write(&raw mut (*self.0.as_ptr()).capture, capture) };
     }
+
+    /// Tells the programs what is true of a port, if its device has its place.
+    pub(super) fn set_port(&self, id: PortId, port: &Port) {
+        let (device, [whose, facts]) = (Device::of(id, port), self.place(port.ifindex));
+        if whose.load(Ordering::Acquire) == device.whose {
+            facts.store(device.facts, Ordering::Release);
+        }
+    }
+
+    /// Tells the programs which port a device is, if there is a place for it: one that another device has stays that one's.
+    pub(super) fn set_device(&self, id: PortId, port: &Port) {
+        let (device, [whose, facts]) = (Device::of(id, port), self.place(port.ifindex));
+        let before = whose.load(Ordering::Acquire);
+        if before == 0 || is_of(before, port.ifindex) {
+            whose.store(0, Ordering::SeqCst);
+            facts.store(device.facts, Ordering::SeqCst);
+            whose.store(device.whose, Ordering::SeqCst);
+        }
+    }
+
+    /// Tells the programs that a device is no port.
+    pub(super) fn clear_device(&self, ifindex: u32) {
+        let [whose, _] = self.place(ifindex);
+        if is_of(whose.load(Ordering::Acquire), ifindex) {
+            whose.store(0, Ordering::SeqCst);
+        }
+    }
+
+    fn place(&self, ifindex: u32) -> [&AtomicU64; 2] {
+        // SAFETY: aligned words of the element, mapped for as long as this lives, and there are so many places.
+        unsafe {
+            let place = (&raw mut (*self.0.as_ptr()).devices).cast::<Device>().add(place_of(ifindex));
+            [&raw mut (*place).whose, &raw mut (*place).facts].map(|word| AtomicU64::from_ptr(word))
+        }
+    }
+}
+
+const fn is_of(whose: u64, ifindex: u32) -> bool {
+    Device { whose, facts: 0 }.is(ifindex)
 }
 
 /// # Safety

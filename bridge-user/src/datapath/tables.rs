@@ -47,7 +47,6 @@ pub struct Tables {
     bridge: Array<MapData, BridgeRecord>,
     counters: PerCpuArray<MapData, PortCounters>,
     port_of: HashMap<MapData, u32, u32>,
-    port_at: Array<MapData, u64>,
     devices: DevMap<MapData>,
     pub(super) policy_maps: PolicyMaps,
     pub(super) probe_maps: ProbeMaps,
@@ -88,7 +87,6 @@ impl Tables {
             bridge: typed(maps::BRIDGE, data(maps::BRIDGE)?)?,
             counters: typed(maps::COUNTERS, data(maps::COUNTERS)?)?,
             port_of: typed(maps::PORT_OF, data(maps::PORT_OF)?)?,
-            port_at: typed(maps::PORT_AT, data(maps::PORT_AT)?)?,
             devices: typed(maps::DEVICES, data(maps::DEVICES)?)?,
             policy_maps: PolicyMaps::open(data)?,
             floods: FloodMaps::open(data)?,
@@ -137,7 +135,9 @@ impl Tables {
     /// Writes the facts of a port.
     pub fn set_port(&mut self, id: PortId, port: Port) -> Result<()> {
         self.floods.outdate()?;
-        self.ports.set(id.index(), port, 0).map_err(|error| write_error(maps::PORTS, error))
+        self.ports.set(id.index(), port, 0).map_err(|error| write_error(maps::PORTS, error))?;
+        self.state.set_port(id, &port);
+        Ok(())
     }
 
     /// The VLANs.
@@ -176,18 +176,11 @@ impl Tables {
             None => absent_is_fine(self.port_of.remove(&ifindex)),
         };
         outcome.map_err(|error| write_error(maps::PORT_OF, error))?;
-        self.set_port_at(ifindex, port)
-    }
-
-    /// The place of a device that has it, or that finds it free, is written; another device's stays.
-    fn set_port_at(&mut self, ifindex: u32, port: Option<PortId>) -> Result<()> {
-        let place = maps::place_of(ifindex);
-        let before = self.port_at.get(&place, 0).map_err(|error| read_error(maps::PORT_AT, error))?;
-        if before != 0 && !maps::is_at_place(before, ifindex) {
-            return Ok(());
+        match port {
+            Some(id) => self.state.set_device(id, &Port { ifindex, ..self.port(id)? }),
+            None => self.state.clear_device(ifindex),
         }
-        let word = port.map_or(0, |port| maps::at_place(ifindex, port));
-        self.port_at.set(place, word, 0).map_err(|error| write_error(maps::PORT_AT, error))
+        Ok(())
     }
 
     /// Puts a port's device into the devmap, or takes it out.

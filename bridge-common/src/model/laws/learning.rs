@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use super::case::{Aim, Case, is_station};
 use crate::{
-    FdbEntry, FdbKey, PortCounters, PortFlags, PortId, forward::REFRESH_INTERVAL, model::Model,
-    vlan::ANY_VLAN,
+    FdbEntry, FdbKey, PortCounters, PortFlags, PortId, fdb::REFRESH_INTERVAL, model::Model, vlan::ANY_VLAN,
 };
 
 const STATIC: u64 = 1 << 16;

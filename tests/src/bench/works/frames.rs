@@ -38,6 +38,7 @@ pub const WORKS: &[Work] = &[
 /// For the cost of a change: `XBR_BENCH_OTHER` is what was before it.
 pub const CHANGES: &[Work] = &[
     Work::quick("change/xdp", |options, name| frames(options, name, 2, &changed("--hook xdp"))),
+    Work::quick("change/xdp/64k", |options, name| frames(options, name, 65_536, &changed("--hook xdp"))),
     Work::quick("change/tcx", |options, name| frames(options, name, 2, &changed("--hook tc"))),
 ];
 
