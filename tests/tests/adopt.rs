@@ -65,6 +65,7 @@ fn survive(kind: GuestKind, offloads: Offloads, words: &str) {
         return;
     }
     let (segment, mut bridge) = segment(kind, offloads, words);
+    bridge.wait_forwarding();
     bridge.text("tap add byhand");
     bridge.text(&format!("fdb add {STATIC} dev vm1"));
     let streams = Streams::start(&segment);
@@ -203,6 +204,8 @@ fn kept_forwarding_until_taken_down() {
         return;
     }
     let (segment, bridge) = segment(GuestKind::TapVnetHdr, Offloads::Default, "--keep");
+    // The controller hears a moment after the kernel that a TAP has its guest.
+    bridge.wait_forwarding();
     let streams = Streams::start(&segment);
     assert!(bridge.end(nix::sys::signal::Signal::SIGTERM).success());
     for (a, b) in segment.pairs() {
