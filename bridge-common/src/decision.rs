@@ -50,6 +50,29 @@ pub enum Lesson {
     RefuseFlap = 6,
 }
 
+impl Lesson {
+    /// The same, as a number of which neither LLVM nor the verifier knows anything: what the two of them know, they tell apart from there
+    /// on. `noise` is any word that they do not know either.
+    #[inline(always)]
+    pub(crate) fn unforeseen(self, noise: u64) -> Self {
+        #[cfg(target_arch = "bpf")]
+        {
+            let mut word = self as u64;
+            // SAFETY: arithmetic.
+            unsafe {
+                core::arch::asm!("{word} ^= {noise}", "{word} ^= {noise}", word = inout(reg) word, noise = in(reg) noise);
+            }
+            // SAFETY: it is the lesson that it was.
+            unsafe { core::mem::transmute::<u32, Self>(word as u32) }
+        }
+        #[cfg(not(target_arch = "bpf"))]
+        {
+            let _ = noise;
+            self
+        }
+    }
+}
+
 /// For how many a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spread {

@@ -75,6 +75,8 @@ pub fn decide<T: Tables>(
         decision.verdict = Verdict::Drop(reason, ingress);
         return decision;
     }
+    // Else the verifier goes through all that follows once for each lesson: most of what a start took.
+    decision.lesson = decision.lesson.unforeseen(question.now);
     destination(question, &mut decision, stations, tables);
     decision
 }

@@ -4,6 +4,8 @@
 //! Invariant: no clock, no I/O, no allocation and no panic path in this crate. The same code runs in XDP,
 //! in TC, in the unit tests and in `xbr trace`. (The feature `model` is for user space and tests only.)
 #![no_std]
+// Inline assembly is stable for many targets and not for this one.
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 #[cfg(any(test, feature = "model"))]
 extern crate std;

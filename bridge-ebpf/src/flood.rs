@@ -35,13 +35,10 @@ use crate::{
 struct Flood {
     skb: *mut __sk_buff,
     judged: *mut Judged,
-    /// The [`Retag`] that this round's copies have had.
+    /// [`Round::word`].
     round: u32,
-    first: u32,
     /// The set of ports that the frame is for.
     set: u32,
-    /// Whether the last port gets the original.
-    holds: u32,
 }
 
 /// A copy for every port that takes one; says what is to become of the original, where that is not [`xbr_rest`]'s to say. See
@@ -70,9 +67,23 @@ pub extern "C" fn xbr_flood(skb: *mut __sk_buff, judged: *mut Judged, set: u32) 
 /// What is the same for all copies of a round.
 #[derive(Clone, Copy)]
 struct Round {
+    /// What this round's copies have had.
     retag: Retag,
     first: bool,
+    /// Whether the last port gets the original.
     holds: bool,
+}
+
+impl Round {
+    const FIRST: u32 = 1 << 8;
+    const HOLDS: u32 = 1 << 9;
+
+    /// As an argument of a function that is verified by itself, of which there are five at most.
+    const fn word(self) -> u32 {
+        self.retag as u32
+            | if self.first { Self::FIRST } else { 0 }
+            | if self.holds { Self::HOLDS } else { 0 }
+    }
 }
 
 /// Which port the next copy waits for. These words are ours while the frame is (`qdisc_skb_cb::data`), and no stack is.
@@ -137,21 +148,28 @@ fn turn(ctx: &TcContext, judged: &Judged, retag: Retag) -> bool {
 
 #[inline(always)]
 fn copies(ctx: &TcContext, judged: &mut Judged, ports: u16, round: Round, set: u32) {
-    let Round { retag, first, holds } = round;
-    let (round, first, holds) = (retag as u32, first as u32, holds as u32);
-    let mut flood = Flood { skb: ctx.skb.skb, judged, round, first, set, holds };
+    xbr_copies(ctx.skb.skb, judged, ports as u32, round.word(), set);
+}
+
+/// See [`crate::judge`] for why it is so: [`copy`] would be walked for each round.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn xbr_copies(skb: *mut __sk_buff, judged: *mut Judged, ports: u32, round: u32, set: u32) -> u32 {
+    if judged.is_null() {
+        return 0;
+    }
+    let mut flood = Flood { skb, judged, round, set };
     // SAFETY: the callback has the signature that the helper calls, and the context outlives the call.
     unsafe {
-        bpf_loop(ports as u32, copy as *mut c_void, (&raw mut flood).cast(), 0);
+        bpf_loop(ports, copy as *mut c_void, (&raw mut flood).cast(), 0);
     }
+    0
 }
 
 /// One copy. A port that was never meant to have one takes no part, as in the Linux bridge.
 extern "C" fn copy(index: u32, flood: *const Flood) -> c_long {
     // SAFETY: the caller's context, alive for as long as its loop, and so is what it points to.
-    let (Flood { skb, judged, round, first, set, holds }, Some(tables)) =
-        (unsafe { &*flood }, Tables::open())
-    else {
+    let (Flood { skb, judged, round, set }, Some(tables)) = (unsafe { &*flood }, Tables::open()) else {
         return 1;
     };
     // SAFETY: as above.
@@ -163,8 +181,8 @@ extern "C" fn copy(index: u32, flood: *const Flood) -> c_long {
         return 0;
     }
     match tag_out(question, decision, egress, &tables) {
-        Ok(retag) if retag as u32 != *round => return 0,
-        Err(_) if *first == 0 => return 0,
+        Ok(retag) if retag as u32 != *round & 0xff => return 0,
+        Err(_) if *round & Round::FIRST == 0 => return 0,
         _ => {}
     }
     let (port, retag) = match leave_for(question, decision, *set, egress, &tables) {
@@ -178,7 +196,7 @@ extern "C" fn copy(index: u32, flood: *const Flood) -> c_long {
         return 0;
     }
     let mut to = (egress, port.ifindex);
-    if *holds != 0 && !port.flags.has(PortFlags::RATE_OUT) {
+    if *round & Round::HOLDS != 0 && !port.flags.has(PortFlags::RATE_OUT) {
         // This one waits, and the one that has waited is no other than it in what is counted.
         let before = held(ctx);
         hold(ctx, egress, port.ifindex);

@@ -65,6 +65,7 @@ fn survive(kind: GuestKind, offloads: Offloads, words: &str) {
         return;
     }
     let (segment, mut bridge) = segment(kind, offloads, words);
+    bridge.wait_forwarding();
     bridge.text("tap add byhand");
     bridge.text(&format!("fdb add {STATIC} dev vm1"));
     let streams = Streams::start(&segment);
@@ -178,12 +179,33 @@ fn a_port_that_is_configured_no_more_is_let_go() {
     ping(&segment.guest(1).ns, segment.guest(2).v4).expect_err("vm2 is no port any more");
 }
 
+/// Also for a controller that does not know that the number was another port's.
+#[test]
+fn a_number_that_was_in_use_begins_anew() {
+    if !require_privileges() {
+        return;
+    }
+    let (segment, mut bridge) = segment(GuestKind::Veth, Offloads::Default, "--hook tc");
+    let (from, to) = (segment.guest(2), segment.guest(1));
+    tcp_transfer(&from.ns, &to.ns, to.v4, 8 << 20).unwrap();
+    let bytes = |bridge: &Xbr| bridge.stats("vm2")["rx"]["bytes"].as_u64().expect("a number");
+    assert!(bytes(&bridge) > 8 << 20);
+    bridge.text("port del vm2");
+    bridge.kill();
+    // It is one of its ports again, and gets the number that is free.
+    bridge.restart("");
+    assert!(bytes(&bridge) < 1 << 20, "{}", bridge.stats("vm2"));
+    tcp_transfer(&from.ns, &to.ns, to.v4, 8 << 20).unwrap();
+}
+
 #[test]
 fn kept_forwarding_until_taken_down() {
     if !require_privileges() {
         return;
     }
     let (segment, bridge) = segment(GuestKind::TapVnetHdr, Offloads::Default, "--keep");
+    // The controller hears a moment after the kernel that a TAP has its guest.
+    bridge.wait_forwarding();
     let streams = Streams::start(&segment);
     assert!(bridge.end(nix::sys::signal::Signal::SIGTERM).success());
     for (a, b) in segment.pairs() {

@@ -14,7 +14,7 @@ use super::{attach::Attaching, checks, hands::Hands, loops::Loops, multicast::Mu
 use crate::{
     Error, Refusal, Result,
     control::{Event, protocol::PortEvent},
-    datapath::{Options, PinDir, Programs, Start, Way},
+    datapath::{Loader, Options, PinDir, Programs, Start, Way},
     link::{InterfaceName, Link, Links, namespace},
     plan::{Probe, steps::Member},
     settings::Settings,
@@ -56,7 +56,7 @@ pub struct Bridge {
 impl Bridge {
     /// Brings the bridge up: from nothing, or over what a former controller left forwarding. On an error the
     /// machine is as it was before.
-    pub fn start(settings: Settings, probe: &Probe) -> Result<(Self, Start)> {
+    pub fn start(settings: Settings, probe: &Probe, loader: Loader) -> Result<(Self, Start)> {
         let pins = PinDir::of(&settings.bridge)?;
         let links = Links::open()?;
         let (uplink, warnings, claimed) = checks::devices(&settings, &links, &pins)?;
@@ -64,7 +64,7 @@ impl Bridge {
         let wanted = options(&settings, namespace::cookie()?, Way::of(probe.kernel));
         // Two programs on one device would both forward: a bridge keeps the way that it began with.
         let way = pins.way()?.unwrap_or(wanted.way);
-        let loaded = Programs::load(&pins, &Options { way, ..wanted });
+        let loaded = Programs::load_by(loader, &pins, &Options { way, ..wanted });
         let (programs, tables, start) = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
@@ -79,6 +79,7 @@ impl Bridge {
             tables,
             links,
             programs: Some(programs),
+            untouched: if start == Start::Fresh { 0 } else { MAX_PORTS as u16 },
             #[cfg(feature = "lab")]
             fail_after: settings.lab.fail_step,
         };

@@ -7,7 +7,7 @@ use crate::{
     link::{InterfaceName, Links, namespace},
     plan::steps::Member,
 };
-use bridge_common::record::Origin;
+use bridge_common::{port::MAX_PORTS, record::Origin};
 
 /// Lets every port go by what is written down in the kernel, and removes the bridge's pins.
 pub fn clear(pins: &PinDir) -> Result<()> {
@@ -44,6 +44,7 @@ fn release(pins: &PinDir, tables: Tables) -> Result<()> {
         tables,
         links,
         programs: None,
+        untouched: MAX_PORTS as u16,
         #[cfg(feature = "lab")]
         fail_after: None,
     };

@@ -39,7 +39,7 @@ impl Bridge {
     pub(super) fn fdb_del(&mut self, mac: &str, vlan: u16, ifname: Option<&str>) -> Result<()> {
         let key = station_key(mac, vlan)?;
         let port = ifname.map(|name| self.port_or_host(name)).transpose()?;
-        let filters = self.filters_vlans()?;
+        let filters = self.filters_vlans();
         let count = self.delete_where(|row| {
             row.key.mac == key.mac
                 && (row.key.vlan == key.vlan || filters && vlan == 0)

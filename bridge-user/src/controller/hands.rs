@@ -19,6 +19,8 @@ pub struct Hands {
     pub links: Links,
     /// The programs; none where a bridge is only taken away.
     pub programs: Option<Programs>,
+    /// From this number on the tables are as they were made.
+    pub untouched: u16,
     /// In the lab: how many acts are left until one fails.
     #[cfg(feature = "lab")]
     pub fail_after: Option<u32>,
@@ -160,10 +162,13 @@ impl Hands {
 
     /// Begins with a number that no port has.
     pub(super) fn begin(&mut self, id: PortId) -> Result<()> {
-        self.tables.clear_rules(id)?;
-        self.forget_neighbours(id)?;
-        self.tables.set_joined(id, clock::monotonic())?;
-        Ok(self.tables.clear_counters(id)?)
+        if id.0 < self.untouched {
+            self.tables.clear_rules(id)?;
+            self.forget_neighbours(id)?;
+            self.tables.clear_counters(id)?;
+        }
+        self.untouched = self.untouched.max(id.0 + 1);
+        Ok(self.tables.set_joined(id, clock::monotonic())?)
     }
 
     /// Deletes every neighbour behind a port.

@@ -20,7 +20,7 @@ impl Bridge {
     pub(super) fn fdb_load(&mut self, runs: &[FdbRun]) -> Result<()> {
         let new = self.wanted(runs)?;
         let rows = self.hands.tables.entries()?;
-        if self.filters_vlans()? {
+        if self.filters_vlans() {
             self.add_in_vlans(&rows, new)?;
         } else {
             self.check_room(&rows, &new)?;
@@ -33,7 +33,7 @@ impl Bridge {
 
     /// Writes one. A table that may hold a million is read only where it matters.
     pub(super) fn fdb_add(&mut self, run: FdbRun) -> Result<()> {
-        if self.filters_vlans()? {
+        if self.filters_vlans() {
             return self.fdb_load(&[run]);
         }
         let new = self.wanted(&[run])?;
@@ -89,7 +89,7 @@ impl Bridge {
         if vlan > 4094 {
             return Err(Refusal::new(format!("there is no VLAN {vlan}"), "VLANs are 1 to 4094").into());
         }
-        if vlan == 0 && !self.filters_vlans()? {
+        if vlan == 0 && !self.filters_vlans() {
             return Ok(vec![0]);
         }
         let parts = self.hands.tables.vlans().all()?;

@@ -58,7 +58,7 @@ impl Bridge {
     fn group_place(&self, entry: &GroupEntry) -> Result<(PortId, Vec<u16>)> {
         check(entry)?;
         let port = self.port_or_host(&entry.ifname)?;
-        if !self.filters_vlans()? {
+        if !self.filters_vlans() {
             return match entry.vlan {
                 0 => Ok((port, vec![0])),
                 vid => {

@@ -85,7 +85,7 @@ impl Bridge {
 
     /// The VLAN that is meant: where VLANs are filtered and none is named, the port's own.
     fn neighbour_vlan(&self, id: PortId, ifname: &str, vlan: u16) -> Result<u16> {
-        if !self.filters_vlans()? {
+        if !self.filters_vlans() {
             return match vlan {
                 0 => Ok(0),
                 _ => {

@@ -19,7 +19,7 @@ use super::{Bridge, checks, lock, server};
 use crate::{
     Error, Result,
     control::{Reply, Request},
-    datapath::{Events, PinDir, Snooped, Start, Tables},
+    datapath::{Events, Loader, PinDir, Snooped, Start, Tables},
     link::{LinkWatch, Links, RuleWatch},
     metrics,
     plan::Probe,
@@ -59,8 +59,9 @@ async fn live(settings: Settings) -> Result<()> {
     // Before the lock: who lacks the privileges must hear of those, and not of a file in /run.
     let probe = checks::environment()?;
     let _lock = lock::lock(&settings.bridge)?;
+    let loader = Loader::prepare();
     let name = settings.bridge.clone();
-    let outcome = hold(settings, &probe, began).await;
+    let outcome = hold(settings, &probe, loader, began).await;
     // No other controller has socket and lock: we hold it. What a dead one left stays with its bridge.
     if outcome.is_ok() || !PinDir::of(&name)?.exists() {
         lock::unlink(&name)?;
@@ -69,10 +70,10 @@ async fn live(settings: Settings) -> Result<()> {
 }
 
 /// From the first look at the machine to the last undo.
-async fn hold(settings: Settings, probe: &Probe, began: Instant) -> Result<()> {
+async fn hold(settings: Settings, probe: &Probe, loader: Loader, began: Instant) -> Result<()> {
     let keep = settings.keep;
     let mut senses = Senses::open(&settings).await?;
-    let (mut bridge, start) = Bridge::start(settings, probe)?;
+    let (mut bridge, start) = Bridge::start(settings, probe, loader)?;
     let (asked, mut requests) = mpsc::channel(16);
     let end = match attend(&mut bridge, &start, began, &mut senses, asked, &mut requests).await {
         Ok(end) => end,

@@ -21,7 +21,7 @@ impl Bridge {
     /// Puts a port into VLANs. The first of the bridge turns filtering on.
     pub(super) fn vlan_add(&mut self, ifname: &str, vlan: &PortVlan) -> Result<()> {
         let id = self.port_or_host(ifname)?;
-        let filters = self.filters_vlans()?;
+        let filters = self.filters_vlans();
         // Where there are VLANs and filtering is off, somebody has turned it off.
         let first = !filters && self.hands.tables.vlans().all()?.is_empty();
         if first {
@@ -61,7 +61,7 @@ impl Bridge {
 
     /// Turns filtering on or off.
     pub(super) fn set_vlan_filtering(&mut self, on: bool) -> Result<()> {
-        if self.filters_vlans()? == on {
+        if self.filters_vlans() == on {
             return Ok(());
         }
         if on {
@@ -85,8 +85,8 @@ impl Bridge {
         Ok(())
     }
 
-    pub(super) fn filters_vlans(&self) -> Result<bool> {
-        Ok(self.hands.tables.config().filters_vlans())
+    pub(super) fn filters_vlans(&self) -> bool {
+        self.hands.tables.config().filters_vlans()
     }
 
     /// What the settings say of VLANs, once every port is there. What they do not speak of stays as it was found.
@@ -102,7 +102,7 @@ impl Bridge {
             self.set_vlan_filtering(on)?;
         }
         // Tables of another layout may have lost them.
-        if self.filters_vlans()? {
+        if self.filters_vlans() {
             self.give_default_vlans()?;
             // The former controller may have died between a static station and what tells of it in every VLAN.
             self.settle_static(true)?;
@@ -114,7 +114,7 @@ impl Bridge {
     pub(super) fn give_vlans(&mut self, id: PortId, name: &str) -> Result<()> {
         match self.settings.vlans_of(id, name).map(<[_]>::to_vec) {
             Some(vlans) => self.replace_vlans(id, &vlans),
-            None if self.filters_vlans()? => self.give_default_vlan(id),
+            None if self.filters_vlans() => self.give_default_vlan(id),
             None => Ok(()),
         }
     }

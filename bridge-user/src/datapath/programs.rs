@@ -21,7 +21,7 @@ use bridge_common::{
 };
 
 use super::{
-    PinDir, Slot, Tables, Way, btf, carry,
+    Loader, PinDir, Slot, Tables, Way, btf, carry,
     error::{Error, Result, errno, words},
     layout::{self, Found},
     verify,
@@ -110,14 +110,20 @@ pub struct Programs {
 impl Programs {
     /// Loads the programs over the bridge's pinned maps, or over new ones. Nothing is attached yet.
     pub fn load(pins: &PinDir, options: &Options) -> Result<(Self, Tables, Start)> {
+        Self::load_by(Loader::prepare(), pins, options)
+    }
+
+    /// As above, by a loader that was prepared earlier.
+    pub fn load_by(loader: Loader, pins: &PinDir, options: &Options) -> Result<(Self, Tables, Start)> {
         let found = layout::compare(pins, options.object(), Some(options.fdb_max))?;
         pins.make()?;
+        let facts = btf::facts(options.namespace);
         let rebuilding = matches!(found, Found::Other(_));
         if rebuilding {
             pins.begin_maps()?;
         }
         let pin = |name: &str| if rebuilding { pins.new_map(name) } else { pins.map(name) };
-        let ebpf = load(options, &pin)?;
+        let ebpf = load(loader.ready(), options, &facts, &pin)?;
         let mut tables = Tables::open_at(pin)?;
         let start = match found {
             Found::Nothing => Start::Fresh,
@@ -260,17 +266,21 @@ impl Programs {
     }
 }
 
-fn load(options: &Options, pin: &impl Fn(&str) -> std::path::PathBuf) -> Result<Ebpf> {
-    let mut loader = EbpfLoader::new();
+fn load(
+    loader: EbpfLoader<'static>,
+    options: &Options,
+    facts: &btf::Facts,
+    pin: &impl Fn(&str) -> std::path::PathBuf,
+) -> Result<Ebpf> {
+    #[cfg(feature = "lab")]
+    let (clock, no_guard) = (options.clock, u64::from(options.no_guard));
+    let mut loader = loader;
     loader.map_max_entries(maps::FDB, options.fdb_max);
     for name in maps::PINNED {
         loader.map_pin_path(name, pin(name));
     }
-    let facts = btf::facts(options.namespace);
     loader.override_global(maps::constants::NET_OFFSETS, &facts.offsets, true);
     loader.override_global(maps::constants::ROWS_AT, &facts.rows_at, true);
-    #[cfg(feature = "lab")]
-    let (clock, no_guard) = (options.clock, u64::from(options.no_guard));
     #[cfg(feature = "lab")]
     loader.override_global(maps::constants::CLOCK, &clock, true).override_global(
         maps::constants::NO_GUARD,

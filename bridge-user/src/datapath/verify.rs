@@ -17,13 +17,13 @@ use super::error::{Error, Result, words};
 
 /// All of them. What takes longest comes first, so that nobody waits for it at the end.
 const ORDER: [&str; 9] = [
-    programs::FLOODING,
-    programs::WIRE,
     programs::PORT,
-    programs::NEIGHBOURS,
-    programs::HOST,
+    programs::WIRE,
     programs::XDP,
+    programs::HOST,
+    programs::FLOODING,
     programs::SPREADING,
+    programs::NEIGHBOURS,
     programs::XMIT,
     programs::PROBE,
 ];
