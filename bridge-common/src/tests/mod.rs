@@ -7,6 +7,7 @@ mod groups;
 mod inspect;
 mod neigh_witness;
 mod packets;
+mod plain;
 mod policies;
 mod properties;
 mod vlans;
