@@ -30,7 +30,7 @@ const _: () = assert!(size_of::<State>() == 128 + 16 * PORT_PLACES);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Device {
     /// The device and its port's number, in one word: see [`Device::of`]. 0 while the place is free. What is read of [`Self::facts`] counts if this
-    /// is the same behind it.
+    /// is the same behind it. (A machine that reorders loads may be wrong about one frame, if the place becomes another device's in between.)
     pub whose: u64,
     /// The port's word in bits 0 to 31, and its MTU.
     pub facts: u64,
